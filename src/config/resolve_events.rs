@@ -1,0 +1,471 @@
+//! Resolving what an event is and what is summed up of it: `[event]`, `[[field]]`,
+//! `[[summary]]`. Names become places in lists; every contradiction is refused here.
+
+use std::collections::HashMap;
+
+use jiff::tz::TimeZone;
+use sqlparser::ast::{Expr, Value};
+use toml::Spanned;
+
+use super::formula::function_arguments;
+use super::predicate::parse_sql;
+use super::resolve::{micros_or, number_or};
+use super::written::{self, Text};
+use super::{
+    Aggregate, AggregateKind, Derivation, Derived, Field, FieldSource, FieldType, Filter, Formula,
+    Predicate, Problem, Schema, Summary, TimeField, TimeFormat, suggestion,
+};
+use crate::limits;
+
+/// Names that mean something else in files and questions.
+const RESERVED: [&str; 1] = ["day"];
+
+pub(super) fn schema(
+    event: &Spanned<written::Event>,
+    fields: &[Spanned<written::Field>],
+    summaries: &[Spanned<written::Summary>],
+) -> Result<Schema, Problem> {
+    let event_span = event.span();
+    let event = event.get_ref();
+    let (zone_name, zone) = zone(&event.zone)?;
+    let mut schema = Schema {
+        time: time_field(event.time.get_ref())?,
+        id: event.id.as_ref().map(|id| path(id, "event.id")).transpose()?,
+        zone,
+        zone_name,
+        future_tolerance_us: micros_or(
+            &event.future_tolerance,
+            "event.future_tolerance",
+            3_600_000_000,
+        )?,
+        fields: Vec::with_capacity(fields.len()),
+        summaries: Vec::with_capacity(summaries.len()),
+    };
+    if fields.len() > limits::MAX_FIELDS || summaries.len() > limits::MAX_SUMMARIES {
+        let (f, s) = (limits::MAX_FIELDS, limits::MAX_SUMMARIES);
+        return Err(Problem::new(event_span, "", format!("more than {f} fields or {s} summaries")));
+    }
+    for written in fields {
+        let time_name = event.time.get_ref().field.get_ref();
+        let field = field(written.get_ref(), &schema.fields, time_name)?;
+        if schema.fields.iter().any(|f| f.name == field.name) {
+            let key = format!("field.{}", field.name);
+            return Err(Problem::new(written.get_ref().name.span(), key, "is defined twice"));
+        }
+        schema.fields.push(field);
+    }
+    for written in summaries {
+        let summary = summary(written.get_ref(), &schema.fields)?;
+        if schema.summaries.iter().any(|s| s.name == summary.name) {
+            let key = format!("summary.{}", summary.name);
+            return Err(Problem::new(written.get_ref().name.span(), key, "is defined twice"));
+        }
+        schema.summaries.push(summary);
+    }
+    if schema.summaries.is_empty() {
+        return Err(Problem::new(event_span, "summary", "no [[summary]]; expected at least one"));
+    }
+    Ok(schema)
+}
+
+fn zone(written: &Option<Text>) -> Result<(String, TimeZone), Problem> {
+    let Some(text) = written else { return Ok(("UTC".to_owned(), TimeZone::UTC)) };
+    let name = text.get_ref();
+    TimeZone::get(name).map(|zone| (name.clone(), zone)).map_err(|_| {
+        let message = format!("\"{name}\" is not an IANA time zone such as UTC or Europe/Berlin");
+        Problem::new(text.span(), "event.zone", message)
+    })
+}
+
+fn time_field(written: &written::Time) -> Result<TimeField, Problem> {
+    let format = match written.format.get_ref().as_str() {
+        "unix_s" => TimeFormat::UnixSeconds,
+        "unix_ms" => TimeFormat::UnixMillis,
+        "unix_us" => TimeFormat::UnixMicros,
+        "rfc3339" => TimeFormat::Rfc3339,
+        pattern if pattern.contains('%') => {
+            check_pattern(pattern).map_err(|e| {
+                Problem::new(written.format.span(), "event.time.format", format!("{pattern}: {e}"))
+            })?;
+            TimeFormat::Pattern(pattern.to_owned())
+        }
+        other => {
+            let message = format!(
+                "\"{other}\" is not one of unix_s, unix_ms, unix_us, rfc3339 or a strptime pattern \
+                 such as %Y-%m-%d %H:%M:%S"
+            );
+            return Err(Problem::new(written.format.span(), "event.time.format", message));
+        }
+    };
+    Ok(TimeField { path: path(&written.field, "event.time.field")?, format })
+}
+
+/// A pattern is sound if what it prints can be read back.
+fn check_pattern(pattern: &str) -> Result<(), String> {
+    let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    let printed = jiff::fmt::strtime::format(pattern, &sample).map_err(|e| e.to_string())?;
+    let parsed = jiff::fmt::strtime::parse(pattern, &printed).map_err(|e| e.to_string())?;
+    parsed.to_datetime().map(|_| ()).map_err(|e| e.to_string())
+}
+
+/// Splits `a.b` into steps; `\.` is a dot within a step.
+fn path(text: &Text, key: &str) -> Result<Vec<String>, Problem> {
+    let mut steps = vec![String::new()];
+    let mut characters = text.get_ref().chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '.' => steps.push(String::new()),
+            '\\' => steps.extend_last(characters.next().unwrap_or('\\')),
+            c => steps.extend_last(c),
+        }
+    }
+    if steps.iter().any(String::is_empty) || steps.len() >= limits::MAX_JSON_DEPTH {
+        let message = format!("\"{}\" is not a path such as user or user.id", text.get_ref());
+        return Err(Problem::new(text.span(), key, message));
+    }
+    Ok(steps)
+}
+
+trait ExtendLast {
+    fn extend_last(&mut self, c: char);
+}
+
+impl ExtendLast for Vec<String> {
+    fn extend_last(&mut self, c: char) {
+        if let Some(last) = self.last_mut() {
+            last.push(c);
+        }
+    }
+}
+
+fn check_name(name: &Text, key: &str) -> Result<(), Problem> {
+    let text = name.get_ref();
+    let sound = text.len() <= 63
+        && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !sound {
+        let message = format!(
+            "\"{text}\" is not a name: expected a letter or _, then letters, digits and _, at most 63"
+        );
+        return Err(Problem::new(name.span(), key, message));
+    }
+    if RESERVED.contains(&text.as_str()) {
+        return Err(Problem::new(name.span(), key, format!("\"{text}\" is reserved")));
+    }
+    Ok(())
+}
+
+fn field(written: &written::Field, before: &[Field], time: &str) -> Result<Field, Problem> {
+    let name = written.name.get_ref().clone();
+    let key = format!("field.{name}");
+    check_name(&written.name, &key)?;
+    if let Some(derive) = &written.derive {
+        if let Some(extra) = written.from.as_ref().or(written.kind.as_ref()) {
+            let message = "a derived field has no from and no type of its own";
+            return Err(Problem::new(extra.span(), key, message));
+        }
+        let (derivation, kind) = derivation(derive.get_ref(), before, time)
+            .map_err(|m| Problem::new(derive.span(), format!("{key}.derive"), m))?;
+        return Ok(Field { name, kind, source: FieldSource::Derived(derivation) });
+    }
+    let kind = match &written.kind {
+        None => FieldType::String,
+        Some(text) => field_type(text.get_ref()).ok_or_else(|| {
+            let message = format!(
+                "\"{}\" is not one of string, int, decimal(0..18), float, bool",
+                text.get_ref()
+            );
+            Problem::new(text.span(), format!("{key}.type"), message)
+        })?,
+    };
+    let from = path(written.from.as_ref().unwrap_or(&written.name), &format!("{key}.from"))?;
+    Ok(Field { name, kind, source: FieldSource::Record(from) })
+}
+
+fn field_type(text: &str) -> Option<FieldType> {
+    match text {
+        "string" => Some(FieldType::String),
+        "int" => Some(FieldType::Int),
+        "float" => Some(FieldType::Float),
+        "bool" => Some(FieldType::Bool),
+        other => {
+            let scale = other.strip_prefix("decimal(")?.strip_suffix(')')?.trim().parse().ok()?;
+            (scale <= 18).then_some(FieldType::Decimal(scale))
+        }
+    }
+}
+
+fn derivation(
+    text: &str,
+    fields: &[Field],
+    time: &str,
+) -> Result<(Derivation, FieldType), String> {
+    let Expr::Function(call) = parse_sql(text)? else {
+        return Err(format!("\"{text}\" is not a call such as hour() or prefix(url, 3)"));
+    };
+    let name = call.name.to_string().to_lowercase();
+    let arguments = function_arguments(&call)?;
+    let of_time = match arguments.as_slice() {
+        [] => true,
+        [Expr::Identifier(only)] => only.value == time,
+        _ => false,
+    };
+    let find = |expr: &Expr| {
+        let Expr::Identifier(ident) = expr else { return Err(format!("{expr} is not a field")) };
+        fields.iter().position(|f| f.name == ident.value).ok_or_else(|| {
+            let known = fields.iter().map(|f| f.name.as_str());
+            format!("\"{}\" is not a field defined before; {}", ident.value, suggestion(&ident.value, known))
+        })
+    };
+    let text_field = |expr: &Expr| match find(expr)? {
+        field if fields[field].kind == FieldType::String => Ok(field),
+        field => Err(format!("{name}() needs a string, and {expr} is {}", fields[field].kind)),
+    };
+    match (name.as_str(), arguments.as_slice()) {
+        ("day_part", _) if of_time => Ok((Derivation::DayPart, FieldType::String)),
+        ("hour", _) if of_time => Ok((Derivation::Hour, FieldType::Int)),
+        ("weekday", _) if of_time => Ok((Derivation::Weekday, FieldType::Int)),
+        ("lower", [of]) => Ok((Derivation::Lower { field: text_field(of)? }, FieldType::String)),
+        ("prefix", [of, count]) => {
+            let field = text_field(of)?;
+            let characters = literal(count, 0).filter(|n| (1..=4096).contains(n));
+            let characters = characters.ok_or("prefix(field, n) needs n between 1 and 4096")?;
+            Ok((Derivation::Prefix { field, characters: characters as usize }, FieldType::String))
+        }
+        ("bucket", [of, width]) => {
+            let field = find(of)?;
+            // A float has no exact buckets but whole ones, so that the key is an int.
+            let (kind, scale) = match fields[field].kind {
+                FieldType::Int | FieldType::Float => (FieldType::Int, 0),
+                FieldType::Decimal(scale) => (FieldType::Decimal(scale), u32::from(scale)),
+                other => return Err(format!("bucket() needs a number, and {of} is {other}")),
+            };
+            let width = literal(width, scale).filter(|w| *w > 0);
+            let width = width.ok_or_else(|| {
+                format!("bucket(field, width) needs a width above 0 with at most {scale} decimals")
+            })?;
+            Ok((Derivation::Bucket { field, width }, kind))
+        }
+        ("day_part" | "hour" | "weekday", _) => {
+            Err(format!("{name}() takes the event's time: {name}() or {name}({time})"))
+        }
+        _ => Err(format!(
+            "{name}() with {} arguments is not one of day_part(), hour(), weekday(), \
+             bucket(field, width), lower(field), prefix(field, n)",
+            arguments.len()
+        )),
+    }
+}
+
+/// A number literal as an integer scaled by 10^scale, if it is one exactly.
+fn literal(expr: &Expr, scale: u32) -> Option<i64> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::Number(text, _) = &value.value else { return None };
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let missing = (scale as usize).checked_sub(fraction.len())?;
+    format!("{whole}{fraction}{}", "0".repeat(missing)).parse().ok()
+}
+
+fn filter(text: &Option<Text>, fields: &[Field], key: &str) -> Result<Option<Filter>, Problem> {
+    let Some(text) = text else { return Ok(None) };
+    let (sql, predicate) = Predicate::compile(text.get_ref(), fields)
+        .map_err(|m| Problem::new(text.span(), format!("{key}.where"), m))?;
+    Ok(Some(Filter { sql, predicate }))
+}
+
+fn summary(written: &written::Summary, fields: &[Field]) -> Result<Summary, Problem> {
+    let name = written.name.get_ref().clone();
+    let key = format!("summary.{name}");
+    check_name(&written.name, &key)?;
+    let dimensions = dimensions(&written.dimensions, fields, &format!("{key}.dimensions"))?;
+    if written.aggregates.is_empty() || written.aggregates.len() > limits::MAX_AGGREGATES {
+        let message = format!("expected 1 to {} aggregates", limits::MAX_AGGREGATES);
+        return Err(Problem::new(written.name.span(), format!("{key}.aggregates"), message));
+    }
+    let mut summary = Summary {
+        filter: filter(&written.filter, fields, &key)?,
+        name,
+        dimensions,
+        aggregates: Vec::new(),
+        derived: Vec::new(),
+        retain_days: None,
+    };
+    if written.retain_days.is_some() {
+        let days = number_or(&written.retain_days, &format!("{key}.retain_days"), 1..=100_000, 0)?;
+        summary.retain_days = Some(days as u32);
+    }
+    let mut columns = Columns::new(&summary, fields);
+    for aggregate in &written.aggregates {
+        let (span, aggregate) = (aggregate.get_ref().name.span(), aggregate.get_ref());
+        let resolved = resolve_aggregate(aggregate, fields, &key)?;
+        columns.add_aggregate(&resolved, span, &key)?;
+        summary.aggregates.push(resolved);
+    }
+    for derived in &written.derived {
+        let derived = derived.get_ref();
+        let key = format!("{key}.derived.{}", derived.name.get_ref());
+        check_name(&derived.name, &key)?;
+        let formula = Formula::compile(derived.sql.get_ref(), &summary)
+            .map_err(|m| Problem::new(derived.sql.span(), format!("{key}.sql"), m))?;
+        columns.add(derived.name.get_ref(), derived.name.span(), &key)?;
+        summary.derived.push(Derived { name: derived.name.get_ref().clone(), formula });
+    }
+    Ok(summary)
+}
+
+fn dimensions(written: &[Text], fields: &[Field], key: &str) -> Result<Vec<usize>, Problem> {
+    let mut dimensions = Vec::with_capacity(written.len());
+    for name in written {
+        let at = find_field(name, fields, key)?;
+        let problem = |message: String| Err(Problem::new(name.span(), key, message));
+        if dimensions.contains(&at) {
+            return problem(format!("\"{}\" is named twice", name.get_ref()));
+        }
+        if fields[at].kind == FieldType::Float {
+            return problem(format!(
+                "\"{}\" is a float, which cannot be a dimension; use a decimal or bucket()",
+                name.get_ref()
+            ));
+        }
+        if dimensions.len() == limits::MAX_DIMENSIONS {
+            return problem(format!("more than {} dimensions", limits::MAX_DIMENSIONS));
+        }
+        dimensions.push(at);
+    }
+    Ok(dimensions)
+}
+
+fn find_field(name: &Text, fields: &[Field], key: &str) -> Result<usize, Problem> {
+    fields.iter().position(|f| f.name == *name.get_ref()).ok_or_else(|| {
+        let known = fields.iter().map(|f| f.name.as_str());
+        let hint = suggestion(name.get_ref(), known);
+        Problem::new(name.span(), key, format!("\"{}\" is not a field; {hint}", name.get_ref()))
+    })
+}
+
+fn resolve_aggregate(
+    written: &written::Aggregate,
+    fields: &[Field],
+    summary_key: &str,
+) -> Result<Aggregate, Problem> {
+    let name = written.name.get_ref().clone();
+    let key = format!("{summary_key}.aggregates.{name}");
+    check_name(&written.name, &key)?;
+    let problem = |message: String| Problem::new(written.name.span(), key.as_str(), message);
+    let mut kinds = Vec::new();
+    if let Some(count) = &written.count {
+        if !count.get_ref() {
+            return Err(Problem::new(count.span(), format!("{key}.count"), "expected true"));
+        }
+        kinds.push(AggregateKind::Count);
+    }
+    let log2m = number_or(&written.log2m, &format!("{key}.log2m"), 4..=17, 14)? as u8;
+    let error = quantile_error(written, &key)?;
+    let numeric = |f: FieldType| {
+        matches!(f, FieldType::Int | FieldType::Decimal(_) | FieldType::Float)
+    };
+    type Make = fn(usize, u8, f64) -> AggregateKind;
+    let of_field: [(&Option<Text>, bool, Make); 6] = [
+        (&written.sum, true, |f, _, _| AggregateKind::Sum(f)),
+        (&written.min, false, |f, _, _| AggregateKind::Min(f)),
+        (&written.max, false, |f, _, _| AggregateKind::Max(f)),
+        (&written.last, false, |f, _, _| AggregateKind::Last(f)),
+        (&written.unique, false, |field, log2m, _| AggregateKind::Unique { field, log2m }),
+        (&written.quantile, true, |field, _, error| AggregateKind::Quantile { field, error }),
+    ];
+    for (field_name, needs_number, make) in of_field {
+        let Some(field_name) = field_name else { continue };
+        let at = find_field(field_name, fields, &key)?;
+        if needs_number && !numeric(fields[at].kind) {
+            let message = format!(
+                "needs a number (int, decimal or float), and \"{}\" is {}",
+                fields[at].name, fields[at].kind
+            );
+            return Err(Problem::new(field_name.span(), key, message));
+        }
+        kinds.push(make(at, log2m, error));
+    }
+    let [kind] = kinds[..] else {
+        return Err(problem(format!(
+            "expected exactly one of count, sum, min, max, last, unique, quantile; found {}",
+            kinds.len()
+        )));
+    };
+    if let AggregateKind::Unique { field, .. } = kind
+        && fields[field].kind == FieldType::Float
+    {
+        return Err(problem("unique() of a float is not exact; use a decimal".to_owned()));
+    }
+    if written.log2m.is_some() && !matches!(kind, AggregateKind::Unique { .. }) {
+        return Err(problem("log2m belongs to unique".to_owned()));
+    }
+    if written.error.is_some() && !matches!(kind, AggregateKind::Quantile { .. }) {
+        return Err(problem("error belongs to quantile".to_owned()));
+    }
+    Ok(Aggregate { name, kind, filter: filter(&written.filter, fields, &key)? })
+}
+
+fn quantile_error(written: &written::Aggregate, key: &str) -> Result<f64, Problem> {
+    let Some(error) = &written.error else { return Ok(0.01) };
+    if (0.0001..=0.5).contains(error.get_ref()) {
+        return Ok(*error.get_ref());
+    }
+    let message = format!("{} is not between 0.0001 and 0.5", error.get_ref());
+    Err(Problem::new(error.span(), format!("{key}.error"), message))
+}
+
+/// The columns of the published file, to refuse names that collide there.
+struct Columns(HashMap<String, String>);
+
+impl Columns {
+    fn new(summary: &Summary, fields: &[Field]) -> Self {
+        let names = summary.dimensions.iter().map(|&d| fields[d].name.clone());
+        Self(names.chain(["day".to_owned()]).map(|n| (n.clone(), n)).collect())
+    }
+
+    fn add_aggregate(
+        &mut self,
+        aggregate: &Aggregate,
+        span: std::ops::Range<usize>,
+        key: &str,
+    ) -> Result<(), Problem> {
+        let name = &aggregate.name;
+        for column in aggregate.kind.columns(name) {
+            self.add_for(column, name, span.clone(), &format!("{key}.aggregates.{name}"))?;
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, name: &str, span: std::ops::Range<usize>, key: &str) -> Result<(), Problem> {
+        self.add_for(name.to_owned(), name, span, key)
+    }
+
+    fn add_for(
+        &mut self,
+        column: String,
+        owner: &str,
+        span: std::ops::Range<usize>,
+        key: &str,
+    ) -> Result<(), Problem> {
+        if let Some(other) = self.0.insert(column.clone(), owner.to_owned()) {
+            let message = format!("its column \"{column}\" collides with one of \"{other}\"; rename one");
+            return Err(Problem::new(span, key, message));
+        }
+        Ok(())
+    }
+}
+
+impl AggregateKind {
+    /// The columns of the published file for an aggregate called `name`.
+    pub fn columns(&self, name: &str) -> Vec<String> {
+        match self {
+            Self::Unique { .. } => {
+                vec![name.to_owned(), format!("{name}_error"), format!("{name}_hll")]
+            }
+            Self::Quantile { .. } => {
+                ["p50", "p90", "p95", "p99"].iter().map(|p| format!("{name}_{p}")).collect()
+            }
+            _ => vec![name.to_owned()],
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! From a message to events in a batch. One event is accepted whole or refused whole, and
+//! a malformed one stops neither the others of its message nor the server.
+//!
+//! In: the bytes of one message. Out: events appended to a [`Batch`]; refused ones to the
+//! [`DeadLetters`]. Reads no clock: the arrival time is that of the batch.
+
+use std::sync::Arc;
+
+use super::dead_letters::{DeadLetters, Letter};
+use super::json::{JsonError, Scanner, Token};
+use super::members::{Member, Members, NodeId, ROOT};
+use super::protobuf::Rows;
+use super::refusal::Reason;
+use super::stage::Stage;
+use super::time;
+use crate::config::{FieldSource, Format, Schema};
+use crate::event::{Batch, DayZone};
+use crate::limits;
+use crate::metrics::Metrics;
+
+/// A message and where it came from.
+pub struct Message<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// The address that it came to.
+    pub source: &'a str,
+    /// How it is to be read.
+    pub format: Format,
+}
+
+/// How far a message was read: a batch may be full before the message ends.
+#[derive(Default)]
+pub struct Progress {
+    at: usize,
+    rows: Option<Rows>,
+    utf8: Option<bool>,
+    any: bool,
+}
+
+/// Reads messages for one schema.
+pub struct Decoder {
+    schema: Arc<Schema>,
+    record_fields: Vec<usize>,
+    members: Members,
+    stage: Stage,
+    zone: DayZone,
+    longest_retention: Option<i32>,
+    metrics: Arc<Metrics>,
+    name_text: Vec<u8>,
+}
+
+/// The first byte of a protobuf `EventBatch`: field 16, a length follows.
+const PROTOBUF_FIRST: u8 = 0x82;
+
+impl Decoder {
+    /// A decoder for a schema.
+    pub fn new(schema: Arc<Schema>, metrics: Arc<Metrics>) -> Self {
+        let from_record = |f: &usize| matches!(schema.fields[*f].source, FieldSource::Record(_));
+        let retained = schema.summaries.iter().map(|s| s.retain_days);
+        let longest = retained.reduce(|a, b| Some(a?.max(b?))).flatten();
+        Self {
+            record_fields: (0..schema.fields.len()).filter(from_record).collect(),
+            members: Members::new(&schema),
+            stage: Stage::new(&schema),
+            zone: DayZone::new(&schema.zone),
+            longest_retention: longest.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
+            schema,
+            metrics,
+            name_text: Vec::new(),
+        }
+    }
+
+    /// Reads events into `batch` until the message ends (true) or the batch is full (false);
+    /// then call it again with the same progress and an empty batch.
+    pub fn decode(
+        &mut self,
+        message: &Message<'_>,
+        progress: &mut Progress,
+        batch: &mut Batch,
+        dead: &mut DeadLetters,
+    ) -> bool {
+        let protobuf = match message.format {
+            Format::Auto => message.bytes.first() == Some(&PROTOBUF_FIRST),
+            format => format == Format::Protobuf,
+        };
+        if protobuf {
+            self.decode_protobuf(message, progress, batch, dead)
+        } else {
+            self.decode_json(message, progress, batch, dead)
+        }
+    }
+
+    /// Refuses a whole message.
+    pub fn refuse_message(
+        &mut self,
+        message: &Message<'_>,
+        reason: Reason,
+        arrival_us: i64,
+        dead: &mut DeadLetters,
+    ) {
+        let letter = Letter { bytes: message.bytes, reason, arrival_us, source: message.source };
+        dead.keep(&letter);
+    }
+
+    /// Publishes how often each unknown name was seen.
+    pub fn publish_unknown(&self) {
+        let seen = self.members.unknown_counts().iter().filter(|(_, count)| *count > 0);
+        if let Ok(mut names) = self.metrics.unknown_fields.lock() {
+            seen.for_each(|(name, count)| {
+                names.insert(name.clone(), *count);
+            });
+        }
+    }
+
+    fn decode_json(
+        &mut self,
+        message: &Message<'_>,
+        progress: &mut Progress,
+        batch: &mut Batch,
+        dead: &mut DeadLetters,
+    ) -> bool {
+        let bytes = message.bytes;
+        let utf8 = *progress.utf8.get_or_insert_with(|| std::str::from_utf8(bytes).is_ok());
+        while let Some(start) = next_event(bytes, progress.at) {
+            if is_full(batch) {
+                return false;
+            }
+            progress.any = true;
+            let (end, result) = self.json_event(bytes, start, utf8);
+            progress.at = end;
+            let result = result.and_then(|()| self.accept(bytes, batch));
+            if let Err(reason) = result {
+                let bytes = trim_end(&bytes[start..end]);
+                let arrival_us = batch.arrival_us;
+                dead.keep(&Letter { bytes, reason, arrival_us, source: message.source });
+            }
+        }
+        if !progress.any {
+            self.refuse_message(message, Reason::EmptyMessage, batch.arrival_us, dead);
+        }
+        true
+    }
+
+    fn decode_protobuf(
+        &mut self,
+        message: &Message<'_>,
+        progress: &mut Progress,
+        batch: &mut Batch,
+        dead: &mut DeadLetters,
+    ) -> bool {
+        let rows = match progress.rows.take() {
+            Some(rows) => rows,
+            None => match Rows::decode(message.bytes, &mut self.members) {
+                Ok(rows) if rows.is_empty() => {
+                    self.refuse_message(message, Reason::EmptyMessage, batch.arrival_us, dead);
+                    return true;
+                }
+                Ok(rows) => rows,
+                Err(reason) => {
+                    self.refuse_message(message, reason, batch.arrival_us, dead);
+                    return true;
+                }
+            },
+        };
+        while progress.at < rows.len() {
+            if is_full(batch) {
+                progress.rows = Some(rows);
+                return false;
+            }
+            self.stage.begin();
+            rows.stage(progress.at, &mut self.members, &mut self.stage, &self.schema);
+            if let Err(reason) = self.accept(&[], batch) {
+                let text = rows.to_json(progress.at);
+                let (bytes, arrival_us) = (text.as_bytes(), batch.arrival_us);
+                dead.keep(&Letter { bytes, reason, arrival_us, source: message.source });
+            }
+            progress.at += 1;
+        }
+        true
+    }
+
+    /// Reads one object that starts at or behind `start`. Gives where to go on and, if it
+    /// is no object, why; what else is wrong with it waits in the stage.
+    fn json_event(&mut self, bytes: &[u8], start: usize, utf8: bool) -> (usize, Result<(), Reason>) {
+        self.stage.begin();
+        let line_end = || {
+            let rest = bytes[start..].iter().position(|&b| b == b'\n');
+            rest.map_or(bytes.len(), |at| start + at)
+        };
+        // A syslog header or a cookie may precede the object on its line.
+        let open = match bytes[start] {
+            b'{' => start,
+            _ => {
+                let end = line_end();
+                match bytes[start..end].iter().position(|&b| b == b'{') {
+                    Some(at) => start + at,
+                    None => return (end, Err(not_json(bytes, start, end))),
+                }
+            }
+        };
+        let mut scanner = Scanner::new(bytes, open + 1);
+        match self.object(bytes, &mut scanner, ROOT, 1) {
+            Ok(_) => {
+                let end = scanner.position();
+                if !utf8 && std::str::from_utf8(&bytes[start..end]).is_err() {
+                    return (end, Err(Reason::InvalidUtf8));
+                }
+                (end, Ok(()))
+            }
+            Err(error) => {
+                let end = line_end();
+                let reason = match error {
+                    JsonError::TooDeep => Reason::TooDeep,
+                    JsonError::Malformed(_) => not_json(bytes, start, end),
+                };
+                (end, Err(reason))
+            }
+        }
+    }
+
+    /// Reads the members of an object whose opening brace is taken. Returns whether every
+    /// member was a configured one.
+    fn object(
+        &mut self,
+        bytes: &[u8],
+        scanner: &mut Scanner<'_>,
+        parent: NodeId,
+        depth: usize,
+    ) -> Result<bool, JsonError> {
+        let mut all_known = true;
+        let mut nth = 0;
+        let mut more = scanner.first_member()?;
+        while more {
+            scanner.skip_space();
+            let start = scanner.position();
+            let member = self.member(bytes, scanner, parent, nth)?;
+            let token = scanner.token()?;
+            let whole = match member {
+                Member::Known(node) => self.known(bytes, scanner, node, token, depth)?,
+                Member::Unknown(place) => {
+                    scanner.skip_rest(token, depth)?;
+                    self.members.count_unknown(place);
+                    false
+                }
+            };
+            if !whole {
+                all_known = false;
+                // Of a nested object the outermost member is kept, once.
+                if parent == ROOT {
+                    self.stage.keep(&bytes[start..scanner.position()]);
+                }
+            }
+            nth += 1;
+            more = scanner.next_member()?;
+        }
+        Ok(all_known)
+    }
+
+    /// Takes the key of a member and finds what it is.
+    #[inline]
+    fn member(
+        &mut self,
+        bytes: &[u8],
+        scanner: &mut Scanner<'_>,
+        parent: NodeId,
+        nth: usize,
+    ) -> Result<Member, JsonError> {
+        if let Some((name, member)) = self.members.guess(parent, nth)
+            && scanner.key_is(name)
+        {
+            return Ok(member);
+        }
+        let (key, escaped) = scanner.key()?;
+        let name = &bytes[key.start..key.end];
+        if !escaped {
+            return Ok(self.members.find(parent, nth, name, true));
+        }
+        self.name_text.clear();
+        super::json::unescape(name, &mut self.name_text);
+        Ok(self.members.find(parent, nth, &self.name_text, false))
+    }
+
+    /// Stages the value of a configured member. Returns whether the batch will hold all of it.
+    #[inline]
+    fn known(
+        &mut self,
+        bytes: &[u8],
+        scanner: &mut Scanner<'_>,
+        id: NodeId,
+        token: Token,
+        depth: usize,
+    ) -> Result<bool, JsonError> {
+        let node = self.members.node(id);
+        let is_leaf = !node.fields.is_empty() || node.is_time;
+        let mut whole = !node.is_id || is_leaf;
+        for &field in &node.fields {
+            whole &= !self.stage.json(field, bytes, token);
+        }
+        if node.is_time {
+            whole &= stage_time(&mut self.stage, &self.schema, bytes, token);
+        }
+        if node.has_children && token == Token::Object {
+            if depth >= limits::MAX_JSON_DEPTH {
+                return Err(JsonError::TooDeep);
+            }
+            return Ok(self.object(bytes, scanner, id, depth + 1)? && whole);
+        }
+        scanner.skip_rest(token, depth)?;
+        // Where an object with fields inside was expected, anything else is kept as it is.
+        Ok(whole && (is_leaf || token == Token::Null))
+    }
+
+    /// Appends the staged event to the batch, or says why not.
+    fn accept(&mut self, bytes: &[u8], batch: &mut Batch) -> Result<(), Reason> {
+        if let Some(reason) = self.stage.refusal() {
+            return Err(reason);
+        }
+        let time_us = self.stage.time_us().ok_or(Reason::MissingTime)?;
+        if time_us > batch.arrival_us.saturating_add(self.schema.future_tolerance_us) {
+            // Far beyond the calendar is called so, whatever the arrival.
+            return Err(if self.is_after_last(time_us) { Reason::AfterLastDay } else { Reason::Future });
+        }
+        // One day of slack keeps zones out of the check for absurd times.
+        if time_us < -86_400_000_000 {
+            return Err(Reason::BeforeFirstDay);
+        }
+        let day = self.zone.day(time_us);
+        match day {
+            ..limits::FIRST_DAY => return Err(Reason::BeforeFirstDay),
+            limits::FIRST_DAY..=limits::LAST_DAY => {}
+            _ => return Err(Reason::AfterLastDay),
+        }
+        if let Some(days) = self.longest_retention
+            && self.zone.day(batch.arrival_us) - day > days
+        {
+            return Err(Reason::Expired);
+        }
+        self.stage.commit(bytes, time_us, day, &self.record_fields, batch);
+        Ok(())
+    }
+
+    fn is_after_last(&self, time_us: i64) -> bool {
+        time_us.div_euclid(86_400_000_000) > i64::from(limits::LAST_DAY)
+    }
+}
+
+/// Reads the event's time. Returns whether its text can be told from the microseconds.
+#[inline]
+pub(super) fn stage_time(stage: &mut Stage, schema: &Schema, bytes: &[u8], token: Token) -> bool {
+    use crate::config::TimeFormat::{UnixMicros, UnixMillis, UnixSeconds};
+    let mut unescaped = Vec::new();
+    let (text, is_number) = match token {
+        Token::Number(span) => (&bytes[span.start..span.end], true),
+        Token::String(span, false) => (&bytes[span.start..span.end], false),
+        Token::String(span, true) => {
+            super::json::unescape(&bytes[span.start..span.end], &mut unescaped);
+            (unescaped.as_slice(), false)
+        }
+        Token::Null => return true,
+        _ => {
+            stage.refuse(Reason::BadTime);
+            return true;
+        }
+    };
+    match time::read(text, &schema.time.format, &schema.zone) {
+        Ok(time_us) => stage.set_time(time_us),
+        Err(reason) => stage.refuse(reason),
+    }
+    let unix = matches!(schema.time.format, UnixMicros | UnixMillis | UnixSeconds);
+    unix && is_number && text.iter().all(u8::is_ascii_digit)
+}
+
+/// Whether the batch should go before another event comes in.
+fn is_full(batch: &Batch) -> bool {
+    batch.len() >= limits::BATCH_EVENTS || batch.rest.total_bytes() >= limits::BATCH_BYTES
+}
+
+/// Skips what may stand between events: white space and the NUL that rsyslog may append.
+fn next_event(bytes: &[u8], from: usize) -> Option<usize> {
+    let skip = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0);
+    bytes.get(from..)?.iter().position(|b| !skip(b)).map(|at| from + at)
+}
+
+fn trim_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\r' | b'\n' | 0));
+    &bytes[..end.map_or(0, |at| at + 1)]
+}
+
+fn not_json(bytes: &[u8], start: usize, end: usize) -> Reason {
+    match std::str::from_utf8(&bytes[start..end]) {
+        Ok(_) => Reason::MalformedJson,
+        Err(_) => Reason::InvalidUtf8,
+    }
+}

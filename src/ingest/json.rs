@@ -1,0 +1,447 @@
+//! A scanner over JSON text (RFC 8259) that gives slices of the source and allocates
+//! nothing: decimals are read from their text, unknown members are kept as text, and a
+//! number for a string field keeps its digits, so slices are what the decoder wants.
+//!
+//! It checks everything a parser checks (grammar, escapes, control characters, depth)
+//! except UTF-8, which the caller has checked for the whole message at once.
+//! `benches/decode.rs` compares it with sonic-rs; `serde_json` is its oracle in tests.
+
+use crate::limits;
+
+/// What is wrong with the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JsonError {
+    /// It is not JSON, at this position.
+    Malformed(usize),
+    /// Objects and arrays within one another beyond the limit.
+    TooDeep,
+}
+
+/// A piece of the source, by position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: usize,
+    /// Byte after the last.
+    pub end: usize,
+}
+
+/// A value as found in the source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// What is between the quotes, and whether it holds escapes.
+    String(Span, bool),
+    /// The text of a number.
+    Number(Span),
+    /// `true` or `false`.
+    Bool(bool),
+    /// `null`.
+    Null,
+    /// The opening brace has been read; members follow.
+    Object,
+    /// The opening bracket has been read; elements follow.
+    Array,
+}
+
+/// A position in a text.
+pub struct Scanner<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+type Scanned<T> = Result<T, JsonError>;
+
+impl<'a> Scanner<'a> {
+    /// Starts at a position.
+    pub fn new(text: &'a [u8], at: usize) -> Self {
+        Self { text, at }
+    }
+
+    /// Where it is.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    #[inline]
+    fn peek(&self) -> u8 {
+        // 0 is no part of JSON outside of strings, so it stands for the end as well.
+        self.text.get(self.at).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    fn malformed<T>(&self) -> Scanned<T> {
+        Err(JsonError::Malformed(self.at))
+    }
+
+    /// Skips white space.
+    #[inline]
+    pub fn skip_space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
+            self.at += 1;
+        }
+    }
+
+    /// Takes one given byte, after white space.
+    #[inline]
+    fn expect(&mut self, byte: u8) -> Scanned<()> {
+        self.skip_space();
+        if self.peek() != byte {
+            return self.malformed();
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// After `{`: whether a first member follows. Otherwise takes the `}`.
+    #[inline]
+    pub fn first_member(&mut self) -> Scanned<bool> {
+        self.skip_space();
+        if self.peek() == b'}' {
+            self.at += 1;
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// After a member's value: whether another follows. Otherwise takes the `}`.
+    #[inline]
+    pub fn next_member(&mut self) -> Scanned<bool> {
+        self.skip_space();
+        let byte = self.peek();
+        self.at += 1;
+        match byte {
+            b',' => Ok(true),
+            b'}' => Ok(false),
+            _ => {
+                self.at -= 1;
+                self.malformed()
+            }
+        }
+    }
+
+    /// Takes `"key":` if the key is exactly `guess` (which holds nothing to escape).
+    #[inline]
+    pub fn key_is(&mut self, guess: &[u8]) -> bool {
+        self.skip_space();
+        let rest = &self.text[self.at.min(self.text.len())..];
+        let matches = rest.len() > guess.len() + 2
+            && rest[0] == b'"'
+            && rest[guess.len() + 1] == b'"'
+            && &rest[1..=guess.len()] == guess;
+        if !matches {
+            return false;
+        }
+        let before = self.at;
+        self.at += guess.len() + 2;
+        if self.expect(b':').is_err() {
+            // The slow path will find the same mistake and report its place.
+            self.at = before;
+            return false;
+        }
+        true
+    }
+
+    /// Takes `"key":` and gives the key and whether it holds escapes.
+    pub fn key(&mut self) -> Scanned<(Span, bool)> {
+        self.expect(b'"')?;
+        let key = self.string_body()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Takes a value; of an object or array only the opening bracket.
+    #[inline]
+    pub fn token(&mut self) -> Scanned<Token> {
+        self.skip_space();
+        let start = self.at;
+        match self.peek() {
+            b'"' => {
+                self.at += 1;
+                let (span, escaped) = self.string_body()?;
+                Ok(Token::String(span, escaped))
+            }
+            b'-' | b'0'..=b'9' => {
+                self.number_body()?;
+                Ok(Token::Number(Span { start, end: self.at }))
+            }
+            b'{' => {
+                self.at += 1;
+                Ok(Token::Object)
+            }
+            b'[' => {
+                self.at += 1;
+                Ok(Token::Array)
+            }
+            b't' => self.word(b"true", Token::Bool(true)),
+            b'f' => self.word(b"false", Token::Bool(false)),
+            b'n' => self.word(b"null", Token::Null),
+            _ => self.malformed(),
+        }
+    }
+
+    fn word(&mut self, word: &[u8], token: Token) -> Scanned<Token> {
+        if !self.text[self.at..].starts_with(word) {
+            return self.malformed();
+        }
+        self.at += word.len();
+        Ok(token)
+    }
+
+    /// Takes the rest of a string, its opening quote being taken.
+    #[inline]
+    fn string_body(&mut self) -> Scanned<(Span, bool)> {
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            self.skip_plain();
+            match self.peek() {
+                b'"' => {
+                    let span = Span { start, end: self.at };
+                    self.at += 1;
+                    return Ok((span, escaped));
+                }
+                b'\\' => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                // The end of the text, or a control character.
+                _ => return self.malformed(),
+            }
+        }
+    }
+
+    /// Skips to the next quote, backslash or control character, eight bytes at a time.
+    #[inline]
+    fn skip_plain(&mut self) {
+        const ONES: u64 = u64::MAX / 255;
+        const HIGH: u64 = ONES << 7;
+        while let Some(chunk) = self.text.get(self.at..self.at + 8) {
+            let word = u64::from_le_bytes(chunk.try_into().unwrap_or([0; 8]));
+            // Marks bytes equal to zero; the lowest mark is always exact.
+            let zero = |x: u64| x.wrapping_sub(ONES) & !x & HIGH;
+            let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+            let marks = zero(word ^ (ONES * 0x22)) | zero(word ^ (ONES * 0x5c)) | control;
+            if marks != 0 {
+                self.at += (marks.trailing_zeros() / 8) as usize;
+                return;
+            }
+            self.at += 8;
+        }
+        while self.at < self.text.len() && !matches!(self.peek(), b'"' | b'\\' | 0..=0x1f) {
+            self.at += 1;
+        }
+    }
+
+    fn escape(&mut self) -> Scanned<()> {
+        let escape = self.text.get(self.at + 1).copied().unwrap_or(0);
+        match escape {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
+            b'u' => {
+                let unit = hex4(self.text, self.at + 2);
+                let Some(unit) = unit else { return self.malformed() };
+                self.at += 6;
+                if (0xdc00..0xe000).contains(&unit) {
+                    return self.malformed();
+                }
+                if (0xd800..0xdc00).contains(&unit) {
+                    let low = (self.text.get(self.at..self.at + 2) == Some(br"\u"))
+                        .then(|| hex4(self.text, self.at + 2))
+                        .flatten();
+                    if !low.is_some_and(|l| (0xdc00..0xe000).contains(&l)) {
+                        return self.malformed();
+                    }
+                    self.at += 6;
+                }
+            }
+            _ => return self.malformed(),
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Scanned<()> {
+        if !self.peek().is_ascii_digit() {
+            return self.malformed();
+        }
+        while self.peek().is_ascii_digit() {
+            self.at += 1;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn number_body(&mut self) -> Scanned<()> {
+        if self.peek() == b'-' {
+            self.at += 1;
+        }
+        if self.peek() == b'0' {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == b'.' {
+            self.at += 1;
+            self.digits()?;
+        }
+        if matches!(self.peek(), b'e' | b'E') {
+            self.at += 1;
+            if matches!(self.peek(), b'+' | b'-') {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    /// Takes what remains of a value whose first token was taken, at a depth: nothing for
+    /// scalars, everything up to the closing bracket for objects and arrays.
+    pub fn skip_rest(&mut self, token: Token, depth: usize) -> Scanned<()> {
+        if depth > limits::MAX_JSON_DEPTH {
+            return Err(JsonError::TooDeep);
+        }
+        match token {
+            Token::Object => {
+                let mut more = self.first_member()?;
+                while more {
+                    self.key()?;
+                    let value = self.token()?;
+                    self.skip_rest(value, depth + 1)?;
+                    more = self.next_member()?;
+                }
+            }
+            Token::Array => {
+                self.skip_space();
+                if self.peek() == b']' {
+                    self.at += 1;
+                    return Ok(());
+                }
+                loop {
+                    let value = self.token()?;
+                    self.skip_rest(value, depth + 1)?;
+                    self.skip_space();
+                    match self.peek() {
+                        b',' => self.at += 1,
+                        b']' => {
+                            self.at += 1;
+                            return Ok(());
+                        }
+                        _ => return self.malformed(),
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn hex4(text: &[u8], at: usize) -> Option<u32> {
+    let digits = text.get(at..at + 4)?;
+    digits.iter().try_fold(0, |unit, &d| Some(unit << 4 | char::from(d).to_digit(16)?))
+}
+
+/// Appends what a scanned string body means, its escapes resolved.
+pub fn unescape(body: &[u8], out: &mut Vec<u8>) {
+    let mut rest = body;
+    while let Some(at) = rest.iter().position(|&b| b == b'\\') {
+        out.extend_from_slice(&rest[..at]);
+        let escape = rest.get(at + 1).copied().unwrap_or(b'\\');
+        rest = rest.get(at + 2..).unwrap_or(&[]);
+        let plain = match escape {
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'u' => {
+                rest = unescape_unicode(rest, out);
+                continue;
+            }
+            other => other,
+        };
+        out.push(plain);
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Appends the character of `XXXX` or `XXXX\uXXXX` and gives what follows.
+fn unescape_unicode<'a>(rest: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    let high = hex4(rest, 0).unwrap_or(0xfffd);
+    let (unit, used) = match hex4(rest, 6) {
+        Some(low) if (0xd800..0xdc00).contains(&high) => {
+            (0x10000 + ((high - 0xd800) << 10) + (low.wrapping_sub(0xdc00) & 0x3ff), 10)
+        }
+        _ => (high, 4),
+    };
+    let character = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
+    out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+    rest.get(used..).unwrap_or(&[])
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn accepts(text: &str) -> bool {
+        let mut scanner = Scanner::new(text.as_bytes(), 0);
+        let whole = scanner.token().and_then(|token| scanner.skip_rest(token, 0));
+        scanner.skip_space();
+        whole.is_ok() && scanner.position() == text.len()
+    }
+
+    fn oracle(text: &str) -> bool {
+        // RawValue checks the grammar without turning numbers into floats.
+        serde_json::from_str::<&serde_json::value::RawValue>(text).is_ok()
+            && serde_json::from_str::<serde_json::Value>(text)
+                .map_or_else(|e| e.to_string().contains("out of range"), |_| true)
+    }
+
+    #[test]
+    fn accepts_what_the_oracle_accepts() {
+        let cases = [
+            "{}", "[]", "[1,2]", "[1,]", "{\"a\":1,}", "{\"a\" 1}", "01", "-", "-0", "1.", ".5",
+            "1e5", "1e", "1E+5", "nul", "null", "true", "tru", "\"\\u00e4\"", "\"\\ud800\"",
+            "\"\\ud83d\\ude00\"", "\"\\udc00\"", "\"\\x\"", "\"a\nb\"", "\"\u{7f}\"", "\"abc",
+            "{\"a\":{\"b\":[{}]}}", "[[]", "", " ", " 1 ", "1 2", "{\"a\":1}}", "\"\\ud800\\n\"",
+            "\"0123456789abcdef\u{1}\"", "\"0123456\\\"789\"", "+1", "1e400", "[1 2]", "{1:2}",
+        ];
+        for case in cases {
+            assert_eq!(accepts(case), oracle(case), "{case:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_too_deep() {
+        let deep = |n: usize| "[".repeat(n) + &"]".repeat(n);
+        assert!(accepts(&deep(limits::MAX_JSON_DEPTH)));
+        let text = deep(100_000);
+        let mut scanner = Scanner::new(text.as_bytes(), 0);
+        let token = scanner.token().unwrap();
+        assert_eq!(scanner.skip_rest(token, 0), Err(JsonError::TooDeep));
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_on_mutated_documents(cut in 0usize..200, byte in any::<u8>(), at in 0usize..200) {
+            let mut text = r#"{"a":[1,-2.5e3,"x\u00e4\\"],"b":{"c":null,"d":true},"long":"0123456789abcdefghij"}"#
+                .as_bytes().to_vec();
+            text.truncate(cut.max(1));
+            let at = at % text.len();
+            text[at] = byte;
+            if let Ok(text) = std::str::from_utf8(&text) {
+                prop_assert_eq!(accepts(text), oracle(text), "{:?}", text);
+            }
+        }
+
+        #[test]
+        fn unescapes_as_the_oracle(text in any::<String>()) {
+            let quoted = serde_json::to_string(&text).unwrap();
+            let mut scanner = Scanner::new(quoted.as_bytes(), 0);
+            let Ok(Token::String(span, _)) = scanner.token() else { panic!("{quoted}") };
+            let mut plain = Vec::new();
+            unescape(&quoted.as_bytes()[span.start..span.end], &mut plain);
+            prop_assert_eq!(plain, text.into_bytes());
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Numbers from their text, exactly: ints, decimals of a scale, floats.
+
+use super::refusal::Reason;
+
+/// A JSON number as digits: value = `digits` × 10^`exponent`, with `sticky` set where
+/// digits other than zero were cut off behind the 38th.
+struct Digits {
+    negative: bool,
+    digits: u128,
+    exponent: i64,
+    sticky: bool,
+}
+
+/// Reads the text of a JSON number (the scanner has checked its grammar).
+fn read(text: &[u8]) -> Digits {
+    let mut number = Digits { negative: false, digits: 0, exponent: 0, sticky: false };
+    let mut after_point = false;
+    for (at, &byte) in text.iter().enumerate() {
+        match byte {
+            b'-' => number.negative = true,
+            b'.' => after_point = true,
+            b'0'..=b'9' => {
+                let digit = u128::from(byte - b'0');
+                if number.digits < 10u128.pow(37) {
+                    number.digits = number.digits * 10 + digit;
+                    number.exponent -= i64::from(after_point);
+                } else {
+                    number.sticky |= digit != 0;
+                    number.exponent += i64::from(!after_point);
+                }
+            }
+            _ => {
+                // The exponent. Beyond a million its exact value decides nothing any more.
+                let exponent = std::str::from_utf8(&text[at + 1..]).unwrap_or("0");
+                let written: i64 = exponent.parse().unwrap_or(match exponent.as_bytes().first() {
+                    Some(b'-') => -1_000_000,
+                    _ => 1_000_000,
+                });
+                number.exponent += written.clamp(-1_000_000, 1_000_000);
+                break;
+            }
+        }
+    }
+    number
+}
+
+/// The text of a number as an integer scaled by 10^`scale`, surplus digits rounded
+/// half-even, and whether any were lost.
+///
+/// # Errors
+/// [`Reason::NumberOverflow`] where it does not fit 64 bits.
+pub fn decimal(text: &[u8], scale: u8) -> Result<(i64, bool), Reason> {
+    if let Some(value) = short_decimal(text, scale) {
+        return Ok((value, false));
+    }
+    let number = read(text);
+    let shift = number.exponent + i64::from(scale);
+    let (size, lossy) = if number.digits == 0 {
+        (0, number.sticky)
+    } else if shift >= 0 {
+        let factor = u32::try_from(shift).ok().and_then(|s| 10u128.checked_pow(s));
+        let size = factor.and_then(|f| number.digits.checked_mul(f));
+        (size.ok_or(Reason::NumberOverflow)?, number.sticky)
+    } else {
+        round_half_even(number.digits, shift.unsigned_abs(), number.sticky)
+    };
+    let limit = i64::MAX as u128 + u128::from(number.negative);
+    if size > limit {
+        return Err(Reason::NumberOverflow);
+    }
+    // The limit makes both conversions exact.
+    let value = if number.negative { (-(size as i128)) as i64 } else { size as i64 };
+    Ok((value, lossy))
+}
+
+/// The common case: no exponent, at most 18 digits, no more decimals than the scale.
+#[inline]
+fn short_decimal(text: &[u8], scale: u8) -> Option<i64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        all => (false, all),
+    };
+    if digits.len() > 18 {
+        return None;
+    }
+    let mut value = 0i64;
+    let mut point = None;
+    for (at, &byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+            b'.' => point = Some(at),
+            _ => return None,
+        }
+    }
+    let decimals = point.map_or(0, |at| digits.len() - at - 1);
+    let missing = usize::from(scale).checked_sub(decimals)?;
+    let value = value.checked_mul(10i64.checked_pow(missing as u32)?)?;
+    Some(if negative { -value } else { value })
+}
+
+/// `digits` / 10^`places`, and whether anything was lost.
+fn round_half_even(digits: u128, places: u64, sticky: bool) -> (u128, bool) {
+    let Some(divisor) = u32::try_from(places).ok().and_then(|p| 10u128.checked_pow(p)) else {
+        return (0, true);
+    };
+    let (quotient, remainder) = (digits / divisor, digits % divisor);
+    let half = divisor / 2;
+    let up = remainder > half || remainder == half && (sticky || quotient % 2 == 1);
+    (quotient + u128::from(up), sticky || remainder != 0)
+}
+
+/// The text of a number as an integer: `36`, also `36.0` and `3.6e1`, not `36.5`.
+///
+/// # Errors
+/// [`Reason::WrongType`] where it is not whole, [`Reason::NumberOverflow`] where it does
+/// not fit 64 bits.
+pub fn int(text: &[u8]) -> Result<i64, Reason> {
+    match decimal(text, 0)? {
+        (value, false) => Ok(value),
+        (_, true) => Err(Reason::WrongType),
+    }
+}
+
+/// The text of a number as a float.
+///
+/// # Errors
+/// See [`check_float`].
+pub fn float(text: &[u8]) -> Result<f64, Reason> {
+    let text = std::str::from_utf8(text).map_err(|_| Reason::InvalidUtf8)?;
+    check_float(text.parse().map_err(|_| Reason::WrongType)?)
+}
+
+/// A float as fields hold it: finite, below 2^40 in size, never -0.
+///
+/// # Errors
+/// [`Reason::FloatRange`].
+pub fn check_float(value: f64) -> Result<f64, Reason> {
+    const LIMIT: f64 = (1u64 << 40) as f64;
+    if value.abs() < LIMIT { Ok(value + 0.0) } else { Err(Reason::FloatRange) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_round_half_even_and_say_what_they_lose() {
+        let cases: [(&str, u8, Result<(i64, bool), Reason>); 20] = [
+            ("1.5", 0, Ok((2, true))),
+            ("2.5", 0, Ok((2, true))),
+            ("2.5000000000000000000000000000000000000000001", 0, Ok((3, true))),
+            ("-2.5", 0, Ok((-2, true))),
+            ("-0.5", 0, Ok((0, true))),
+            ("-0", 2, Ok((0, false))),
+            ("0.000001", 6, Ok((1, false))),
+            ("0.0000005", 6, Ok((0, true))),
+            ("0.0000015", 6, Ok((2, true))),
+            ("1e3", 2, Ok((100_000, false))),
+            ("1.25e-1", 3, Ok((125, false))),
+            ("1e-400000", 3, Ok((0, true))),
+            ("0e999999999999", 3, Ok((0, false))),
+            ("9223372036854775807", 0, Ok((i64::MAX, false))),
+            ("-9223372036854775808", 0, Ok((i64::MIN, false))),
+            ("9223372036854775808", 0, Err(Reason::NumberOverflow)),
+            ("1e400000", 0, Err(Reason::NumberOverflow)),
+            ("10000000000000", 6, Err(Reason::NumberOverflow)),
+            ("99999999999999999999999999999999999999999", 0, Err(Reason::NumberOverflow)),
+            ("17850.0", 0, Ok((17850, false))),
+        ];
+        for (text, scale, expected) in cases {
+            assert_eq!(decimal(text.as_bytes(), scale), expected, "{text} at scale {scale}");
+        }
+    }
+
+    #[test]
+    fn ints_are_whole_and_floats_in_range() {
+        assert_eq!(int(b"36.0"), Ok(36));
+        assert_eq!(int(b"36.5"), Err(Reason::WrongType));
+        assert_eq!(float(b"1e400"), Err(Reason::FloatRange));
+        assert_eq!(float(b"1099511627776"), Err(Reason::FloatRange));
+        assert_eq!(float(b"-0.0").map(f64::to_bits), Ok(0));
+        assert_eq!(check_float(f64::NAN), Err(Reason::FloatRange));
+    }
+}

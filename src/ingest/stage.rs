@@ -1,0 +1,206 @@
+//! One event on its way into a batch: its values are gathered here, checked against the
+//! fields' types, and appended all together or not at all.
+
+use super::json::{Token, unescape};
+use super::refusal::Reason;
+use super::scalar;
+use crate::config::{FieldType, Schema};
+use crate::event::{Batch, Value};
+use crate::limits;
+
+/// A value that was read but not yet appended. Texts stay where they are until then.
+#[derive(Clone, Copy, Default)]
+enum Staged {
+    #[default]
+    Null,
+    /// A range of the message.
+    Source(usize, usize),
+    /// A range of the scratch text.
+    Scratch(usize, usize),
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+}
+
+/// The values of one event.
+pub struct Stage {
+    kinds: Vec<FieldType>,
+    text_limits: Vec<(usize, Reason)>,
+    staged: Vec<Staged>,
+    scratch: Vec<u8>,
+    rest: Vec<u8>,
+    refusal: Option<Reason>,
+    time_us: Option<i64>,
+}
+
+impl Stage {
+    /// A stage for the fields of a schema.
+    pub fn new(schema: &Schema) -> Self {
+        let is_dimension = |f: usize| schema.summaries.iter().any(|s| s.dimensions.contains(&f));
+        let limit = |f| match is_dimension(f) {
+            true => (limits::MAX_DIMENSION_BYTES, Reason::DimensionTooLong),
+            false => (limits::MAX_STRING_BYTES, Reason::StringTooLong),
+        };
+        Self {
+            kinds: schema.fields.iter().map(|f| f.kind).collect(),
+            text_limits: (0..schema.fields.len()).map(limit).collect(),
+            staged: vec![Staged::Null; schema.fields.len()],
+            scratch: Vec::new(),
+            rest: Vec::new(),
+            refusal: None,
+            time_us: None,
+        }
+    }
+
+    /// Forgets the last event.
+    pub fn begin(&mut self) {
+        self.staged.fill(Staged::Null);
+        self.scratch.clear();
+        self.rest.clear();
+        self.refusal = None;
+        self.time_us = None;
+    }
+
+    /// Notes why the event cannot be accepted; the first reason counts.
+    pub fn refuse(&mut self, reason: Reason) {
+        self.refusal.get_or_insert(reason);
+    }
+
+    /// Why the event cannot be accepted.
+    pub fn refusal(&self) -> Option<Reason> {
+        self.refusal
+    }
+
+    /// Sets the event's time.
+    pub fn set_time(&mut self, time_us: i64) {
+        self.time_us = Some(time_us);
+    }
+
+    /// The event's time.
+    pub fn time_us(&self) -> Option<i64> {
+        self.time_us
+    }
+
+    /// Stages a JSON value for a field. Returns whether its text holds more than the field
+    /// will.
+    #[inline]
+    pub fn json(&mut self, field: usize, source: &[u8], token: Token) -> bool {
+        let result = match (self.kinds[field], token) {
+            (_, Token::Null) => Ok((Staged::Null, false)),
+            (FieldType::String, Token::String(span, false)) | (FieldType::String, Token::Number(span)) => {
+                self.check_length(field, span.end - span.start)
+                    .map(|()| (Staged::Source(span.start, span.end), false))
+            }
+            (FieldType::String, Token::String(span, true)) => {
+                let start = self.scratch.len();
+                unescape(&source[span.start..span.end], &mut self.scratch);
+                self.check_length(field, self.scratch.len() - start)
+                    .map(|()| (Staged::Scratch(start, self.scratch.len()), false))
+            }
+            (FieldType::Int, Token::Number(span)) => {
+                scalar::int(&source[span.start..span.end]).map(|i| (Staged::Int(i), false))
+            }
+            (FieldType::Decimal(scale), Token::Number(span)) => {
+                scalar::decimal(&source[span.start..span.end], scale)
+                    .map(|(i, lossy)| (Staged::Int(i), lossy))
+            }
+            (FieldType::Float, Token::Number(span)) => {
+                scalar::float(&source[span.start..span.end]).map(|f| (Staged::Float(f), false))
+            }
+            (FieldType::Bool, Token::Bool(b)) => Ok((Staged::Bool(b), false)),
+            _ => Err(Reason::WrongType),
+        };
+        self.settle(field, result)
+    }
+
+    /// Stages a typed value for a field, as [`Stage::json`] does.
+    pub fn value(&mut self, field: usize, value: Value<'_>) -> bool {
+        let result = match (self.kinds[field], value) {
+            (_, Value::Null) => Ok((Staged::Null, false)),
+            (FieldType::String, Value::Text(text)) => self.scratch_text(field, text),
+            (FieldType::String, Value::Int(i)) => self.scratch_text(field, i.to_string().as_bytes()),
+            (FieldType::String, Value::Float(f)) if f.is_finite() => {
+                self.scratch_text(field, f.to_string().as_bytes())
+            }
+            (FieldType::Int, Value::Int(i)) => Ok((Staged::Int(i), false)),
+            (FieldType::Decimal(scale), Value::Int(i)) => 10i64
+                .checked_pow(u32::from(scale))
+                .and_then(|factor| i.checked_mul(factor))
+                .map(|i| (Staged::Int(i), false))
+                .ok_or(Reason::NumberOverflow),
+            (FieldType::Float, Value::Int(i)) => {
+                scalar::check_float(i as f64).map(|f| (Staged::Float(f), false))
+            }
+            (FieldType::Float, Value::Float(f)) => {
+                scalar::check_float(f).map(|f| (Staged::Float(f), false))
+            }
+            (FieldType::Int | FieldType::Decimal(_), Value::Float(f)) if !f.is_finite() => {
+                Err(Reason::FloatRange)
+            }
+            // Exactly what JSON would have said: the shortest text of the double.
+            (FieldType::Int, Value::Float(f)) => {
+                scalar::int(f.to_string().as_bytes()).map(|i| (Staged::Int(i), false))
+            }
+            (FieldType::Decimal(scale), Value::Float(f)) => {
+                scalar::decimal(f.to_string().as_bytes(), scale)
+                    .map(|(i, lossy)| (Staged::Int(i), lossy))
+            }
+            (FieldType::Bool, Value::Bool(b)) => Ok((Staged::Bool(b), false)),
+            _ => Err(Reason::WrongType),
+        };
+        self.settle(field, result)
+    }
+
+    fn scratch_text(&mut self, field: usize, text: &[u8]) -> Result<(Staged, bool), Reason> {
+        self.check_length(field, text.len())?;
+        let start = self.scratch.len();
+        self.scratch.extend_from_slice(text);
+        Ok((Staged::Scratch(start, self.scratch.len()), false))
+    }
+
+    #[inline]
+    fn check_length(&self, field: usize, bytes: usize) -> Result<(), Reason> {
+        let (limit, reason) = self.text_limits[field];
+        if bytes > limit { Err(reason) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn settle(&mut self, field: usize, result: Result<(Staged, bool), Reason>) -> bool {
+        match result {
+            Ok((staged, lossy)) => {
+                self.staged[field] = staged;
+                lossy
+            }
+            Err(reason) => {
+                self.refuse(reason);
+                false
+            }
+        }
+    }
+
+    /// Keeps a member, as the text `"key":value`, that no field holds (whole).
+    #[inline]
+    pub fn keep(&mut self, member: &[u8]) {
+        if !self.rest.is_empty() {
+            self.rest.push(b',');
+        }
+        self.rest.extend_from_slice(member);
+    }
+
+    /// Appends the event to a batch. Derived fields stay empty: `partition` fills them.
+    pub fn commit(&self, source: &[u8], time_us: i64, day: i32, record_fields: &[usize], batch: &mut Batch) {
+        batch.time_us.push(time_us);
+        batch.day.push(day);
+        for &field in record_fields {
+            batch.fields[field].push(match self.staged[field] {
+                Staged::Null => Value::Null,
+                Staged::Source(start, end) => Value::Text(&source[start..end]),
+                Staged::Scratch(start, end) => Value::Text(&self.scratch[start..end]),
+                Staged::Int(i) => Value::Int(i),
+                Staged::Float(f) => Value::Float(f),
+                Staged::Bool(b) => Value::Bool(b),
+            });
+        }
+        batch.rest.push(&self.rest);
+    }
+}

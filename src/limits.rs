@@ -1,0 +1,87 @@
+//! Every limit of the program, in one place: its unit, what happens beyond it and
+//! the counter or message that shows it. A limit that an operator may want to move
+//! is a key of the configuration instead (`schemas/reference.toml`).
+
+/// Events in one batch. A full batch goes to the shards; a partly filled one follows
+/// after [`BATCH_LINGER_MS`]. Batches are also the grain at which questions are answered.
+pub const BATCH_EVENTS: usize = 1024;
+
+/// Bytes of text in one batch, after which it is closed before it is full, so that
+/// large events do not multiply the memory of the queues by their size.
+pub const BATCH_BYTES: usize = 4 << 20;
+
+/// Milliseconds an open batch may wait for more events while the sockets are idle.
+pub const BATCH_LINGER_MS: i64 = 5;
+
+/// Commands waiting in one shard's queue. A full queue blocks the sequencer, which then
+/// stops reading its sockets; metric `queue_depth`.
+pub const SHARD_QUEUE: usize = 4;
+
+/// Questions waiting at a shard's side door (`"fresh": false`). A full queue blocks the asker.
+pub const ASK_QUEUE: usize = 256;
+
+/// Requests from other threads waiting for the sequencer. A full queue blocks the requester.
+pub const REQUEST_QUEUE: usize = 256;
+
+/// Encoded pieces of a checkpoint waiting for the store. A full queue blocks the shard.
+pub const CHECKPOINT_QUEUE: usize = 16;
+
+/// Bytes of encoded rows after which a piece of a checkpoint is handed to the store.
+pub const CHECKPOINT_PIECE_BYTES: usize = 256 << 10;
+
+/// Rows visited by a scan (question or checkpoint) before a waiting batch gets its turn.
+pub const SCAN_SLICE_ROWS: usize = 4096;
+
+/// Bytes of sketches folded by a scan before a waiting batch gets its turn.
+pub const SCAN_SLICE_BYTES: usize = 1 << 20;
+
+/// Questions that may be scanning one shard at once; further ones wait in its queue.
+pub const SCANS_AT_ONCE: usize = 64;
+
+/// Aggregates of one summary; `check` refuses more (their presence is one word of bits).
+pub const MAX_AGGREGATES: usize = 48;
+
+/// Dimensions of one summary; `check` refuses more.
+pub const MAX_DIMENSIONS: usize = 32;
+
+/// Fields of the configuration; `check` refuses more.
+pub const MAX_FIELDS: usize = 1024;
+
+/// Summaries of the configuration; `check` refuses more.
+pub const MAX_SUMMARIES: usize = 1024;
+
+/// Bytes of text in one dimension of one key; a longer value refuses the event
+/// (counter `refused.dimension_too_long`).
+pub const MAX_DIMENSION_BYTES: usize = 4096;
+
+/// Bytes of one string that is not a dimension; a longer value refuses the event
+/// (counter `refused.string_too_long`).
+pub const MAX_STRING_BYTES: usize = 1 << 20;
+
+/// Objects and arrays within one another in a JSON event; deeper refuses the event
+/// (counter `refused.too_deep`).
+pub const MAX_JSON_DEPTH: usize = 64;
+
+/// Names of unknown fields counted one by one; the rest share one counter.
+pub const MAX_UNKNOWN_NAMES: usize = 1000;
+
+/// Bytes of a refused event kept in the dead letters; the rest is cut and said so.
+pub const DEAD_LETTER_BYTES: usize = 64 << 10;
+
+/// Bytes that `ingest.zmq.max_message` may be set to; `check` refuses more. libzmq's own
+/// limit, which would disconnect the sender, lies 16 times above the configured one.
+pub const MAX_MESSAGE_BYTES: u64 = 128_000_000;
+
+/// Nesting of a filter or derived column; the parser refuses more.
+pub const MAX_EXPRESSION_DEPTH: usize = 50;
+
+/// Bytes of one question; a longer one is answered with an error.
+pub const MAX_QUESTION_BYTES: usize = 1 << 20;
+
+/// Days since 1970 of the first and last day an event may have: 1970-01-01 to 2199-12-31.
+pub const FIRST_DAY: i32 = 0;
+/// See [`FIRST_DAY`].
+pub const LAST_DAY: i32 = 84_005;
+
+/// Seconds between two log lines of the same kind that input can cause.
+pub const LOG_EVERY_SECONDS: i64 = 10;

@@ -1,0 +1,224 @@
+//! What has to be computed for each event, derived once from the schema: equal work of
+//! different summaries (a hash, a coupon, a filter) gets one slot.
+
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
+use sketches::quantile::Mapping;
+
+use crate::config::{AggregateKind, Derivation, FieldSource, FieldType, Filter, Predicate, Schema};
+
+/// The work per event.
+pub struct Plan {
+    /// Fields computed from others, in the order in which they can be.
+    pub derived: Vec<(usize, Derivation)>,
+    /// Fields used as dimensions; a dimension slot is a place here.
+    pub dimensions: Vec<Dimension>,
+    /// Fields of unique counts; a coupon slot is a place here.
+    pub coupons: Vec<usize>,
+    /// Fields needed as floats and as fixed-point numbers; a number slot is a place here.
+    pub numbers: Vec<usize>,
+    /// Number slots with the mapping to bins; a bin slot is a place here.
+    pub bins: Vec<(usize, Mapping)>,
+    /// Distinct conditions.
+    pub predicates: Vec<(String, Predicate)>,
+    /// Which events an aggregate sees.
+    pub selections: Vec<Selection>,
+    /// Per summary.
+    pub summaries: Vec<SummaryPlan>,
+    hasher: FixedState,
+}
+
+/// A field used as a dimension.
+pub struct Dimension {
+    /// The field.
+    pub field: usize,
+    /// Whether its ints are those of a decimal.
+    pub decimal: bool,
+}
+
+/// Events that satisfy a condition and have a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Selection {
+    /// Place of the condition.
+    pub predicate: Option<usize>,
+    /// The field that must not be null.
+    pub present: Option<usize>,
+}
+
+/// The work of one summary.
+pub struct SummaryPlan {
+    /// Dimension slots of its key.
+    pub dimensions: Vec<usize>,
+    /// Place of its filter's condition.
+    pub filter: Option<usize>,
+    /// Its aggregates, in order.
+    pub updates: Vec<Update>,
+    /// Days that it keeps.
+    pub retain_days: Option<i32>,
+}
+
+/// One aggregate's update.
+#[derive(Clone, Copy)]
+pub struct Update {
+    /// What is updated from where.
+    pub kind: UpdateKind,
+    /// Place of its selection.
+    pub selection: usize,
+}
+
+/// What is updated, and from which column.
+#[derive(Clone, Copy, Debug)]
+pub enum UpdateKind {
+    /// Counts.
+    Count,
+    /// Adds an int or decimal field.
+    SumInt(usize),
+    /// Adds a number slot in fixed point.
+    SumFloat(usize),
+    /// Keeps the smallest of a field.
+    Min(usize),
+    /// Keeps the greatest of a field.
+    Max(usize),
+    /// Keeps the newest of a field.
+    Last(usize),
+    /// Inserts a coupon slot.
+    Unique(usize),
+    /// Inserts a bin slot.
+    Quantile(usize),
+}
+
+impl Plan {
+    /// Plans for a schema. `seed` keys the hash of keys, so that senders cannot aim at one
+    /// slot of a table; nothing that is stored depends on it.
+    pub fn new(schema: &Schema, seed: u64) -> Self {
+        let mut plan = Self {
+            derived: Vec::new(),
+            dimensions: Vec::new(),
+            coupons: Vec::new(),
+            numbers: Vec::new(),
+            bins: Vec::new(),
+            predicates: Vec::new(),
+            selections: Vec::new(),
+            summaries: Vec::new(),
+            hasher: FixedState::with_seed(seed),
+        };
+        for (at, field) in schema.fields.iter().enumerate() {
+            if let FieldSource::Derived(derivation) = field.source {
+                plan.derived.push((at, derivation));
+            }
+        }
+        for summary in &schema.summaries {
+            let dimensions = summary.dimensions.iter().map(|&f| plan.dimension(schema, f)).collect();
+            let filter = summary.filter.as_ref().map(|f| plan.predicate(f));
+            let updates = summary.aggregates.iter().map(|a| {
+                let predicate = a.filter.as_ref().map(|f| plan.predicate(f));
+                let selection = Selection { predicate, present: a.kind.field() };
+                Update {
+                    kind: plan.update(schema, a.kind),
+                    selection: place(&mut plan.selections, selection),
+                }
+            });
+            let updates = updates.collect();
+            let retain_days = summary.retain_days.map(|d| i32::try_from(d).unwrap_or(i32::MAX));
+            plan.summaries.push(SummaryPlan { dimensions, filter, updates, retain_days });
+        }
+        plan
+    }
+
+    fn dimension(&mut self, schema: &Schema, field: usize) -> usize {
+        if let Some(slot) = self.dimensions.iter().position(|d| d.field == field) {
+            return slot;
+        }
+        let decimal = matches!(schema.fields[field].kind, FieldType::Decimal(_));
+        self.dimensions.push(Dimension { field, decimal });
+        self.dimensions.len() - 1
+    }
+
+    fn predicate(&mut self, filter: &Filter) -> usize {
+        if let Some(at) = self.predicates.iter().position(|(sql, _)| *sql == filter.sql) {
+            return at;
+        }
+        self.predicates.push((filter.sql.clone(), filter.predicate.clone()));
+        self.predicates.len() - 1
+    }
+
+    fn update(&mut self, schema: &Schema, kind: AggregateKind) -> UpdateKind {
+        match kind {
+            AggregateKind::Count => UpdateKind::Count,
+            AggregateKind::Sum(field) if schema.fields[field].kind == FieldType::Float => {
+                UpdateKind::SumFloat(place(&mut self.numbers, field))
+            }
+            AggregateKind::Sum(field) => UpdateKind::SumInt(field),
+            AggregateKind::Min(field) => UpdateKind::Min(field),
+            AggregateKind::Max(field) => UpdateKind::Max(field),
+            AggregateKind::Last(field) => UpdateKind::Last(field),
+            AggregateKind::Unique { field, .. } => {
+                UpdateKind::Unique(place(&mut self.coupons, field))
+            }
+            AggregateKind::Quantile { field, error } => {
+                let number = place(&mut self.numbers, field);
+                let mapping = mapping(error);
+                let same = |(n, m): &(usize, Mapping)| {
+                    *n == number && m.relative_error() == mapping.relative_error()
+                };
+                let slot = self.bins.iter().position(same).unwrap_or_else(|| {
+                    self.bins.push((number, mapping));
+                    self.bins.len() - 1
+                });
+                UpdateKind::Quantile(slot)
+            }
+        }
+    }
+
+    /// Hash of one dimension's piece of a key.
+    #[inline]
+    pub fn hash_piece(&self, piece: &[u8]) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(piece);
+        hasher.finish()
+    }
+
+    /// Hash of a key from the hashes of its pieces, in order.
+    #[inline]
+    pub fn hash_key(pieces: impl Iterator<Item = u64>) -> u64 {
+        finish(pieces.fold(KEY_START, combine))
+    }
+}
+
+/// The mapping of a quantile whose error the configuration has checked.
+#[allow(clippy::expect_used)]
+pub fn mapping(error: f64) -> Mapping {
+    Mapping::new(error).expect("the configuration allows errors of 0.0001 to 0.5 only")
+}
+
+/// Hash of a key without dimensions.
+pub const KEY_START: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Mixes the hash of the next piece into that of the pieces before it.
+#[inline]
+pub fn combine(key: u64, piece: u64) -> u64 {
+    (key.rotate_left(29) ^ piece).wrapping_mul(0xd6e8_feb8_6659_fd93)
+}
+
+/// Spreads a combined hash over all 64 bits: the upper half chooses the shard, the lower
+/// half the slot.
+#[inline]
+pub fn finish(key: u64) -> u64 {
+    let key = (key ^ key >> 32).wrapping_mul(0xd6e8_feb8_6659_fd93);
+    key ^ key >> 32
+}
+
+/// The shard that owns a key.
+#[inline]
+pub fn shard_of(hash: u64, shards: usize) -> usize {
+    (((hash >> 32) * shards as u64) >> 32) as usize
+}
+
+/// The place of an item in a list of distinct ones.
+fn place<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
+    items.iter().position(|i| *i == item).unwrap_or_else(|| {
+        items.push(item);
+        items.len() - 1
+    })
+}

@@ -1,0 +1,206 @@
+//! Computes what depends on an event alone: derived fields, truth of filters, pieces and
+//! hashes of keys, coupons, fixed-point numbers and bins.
+
+use sketches::quantile::Bin;
+use sketches::unique::Coupon;
+
+use super::evaluate::{Evaluator, Truth};
+use super::plan::Plan;
+use crate::config::{Derivation, FieldType, Schema};
+use crate::event::{Batch, Bitmap, Column, DayZone, TextColumn, Value, Values};
+use crate::key;
+
+/// What was computed of a batch; the slots are those of the [`Plan`].
+#[derive(Default)]
+pub struct Prepared {
+    /// Per dimension slot: pieces of keys.
+    pub pieces: Vec<TextColumn>,
+    /// Per dimension slot: hashes of the pieces.
+    pub hashes: Vec<Vec<u64>>,
+    /// Per coupon slot.
+    pub coupons: Vec<Vec<Coupon>>,
+    /// Per number slot: the value.
+    pub numbers: Vec<Vec<f64>>,
+    /// Per number slot: the value at 2^-64.
+    pub fixed: Vec<Vec<i128>>,
+    /// Per bin slot.
+    pub bins: Vec<Vec<Bin>>,
+    /// Per condition.
+    pub truths: Vec<Truth>,
+    /// Per selection: which events an aggregate sees.
+    pub selected: Vec<Bitmap>,
+    /// Per selection: whether it sees them all.
+    pub all_selected: Vec<bool>,
+}
+
+/// Prepares batches of one schema, in memory that is reused.
+pub struct Preparer {
+    evaluator: Evaluator,
+    zone: DayZone,
+    scales: Vec<f64>,
+    text: Vec<u8>,
+}
+
+impl Preparer {
+    /// A preparer for a schema.
+    pub fn new(schema: &Schema) -> Self {
+        let scale = |kind: FieldType| match kind {
+            FieldType::Decimal(scale) => 10f64.powi(i32::from(scale)),
+            _ => 1.0,
+        };
+        Self {
+            evaluator: Evaluator::default(),
+            zone: DayZone::new(&schema.zone),
+            scales: schema.fields.iter().map(|f| scale(f.kind)).collect(),
+            text: Vec::new(),
+        }
+    }
+
+    /// Computes everything that the plan asks for.
+    pub fn prepare(&mut self, plan: &Plan, batch: &mut Batch, out: &mut Prepared) {
+        for (field, derivation) in &plan.derived {
+            self.derive(*field, *derivation, batch);
+        }
+        out.truths.resize_with(plan.predicates.len(), Truth::default);
+        for ((_, predicate), truth) in plan.predicates.iter().zip(&mut out.truths) {
+            self.evaluator.evaluate(predicate, &batch.fields, batch.len(), truth);
+        }
+        select(plan, batch, out);
+        encode_dimensions(plan, batch, out);
+        out.coupons.resize_with(plan.coupons.len(), Vec::new);
+        for (&field, coupons) in plan.coupons.iter().zip(&mut out.coupons) {
+            compute_coupons(&batch.fields[field], batch.len(), coupons);
+        }
+        out.numbers.resize_with(plan.numbers.len(), Vec::new);
+        out.fixed.resize_with(plan.numbers.len(), Vec::new);
+        for (slot, &field) in plan.numbers.iter().enumerate() {
+            let numbers = &mut out.numbers[slot];
+            numbers.clear();
+            match &batch.fields[field].values {
+                Values::Float(values) => numbers.extend_from_slice(values),
+                Values::Int(values) => {
+                    numbers.extend(values.iter().map(|&v| v as f64 / self.scales[field]));
+                }
+                other => unreachable!("checked: a number, not {other:?}"),
+            }
+            // The decoder has refused what does not fit.
+            let fixed = numbers.iter().map(|&v| sketches::fixed::to_fixed(v).unwrap_or(0));
+            out.fixed[slot].clear();
+            out.fixed[slot].extend(fixed);
+        }
+        out.bins.resize_with(plan.bins.len(), Vec::new);
+        for ((number, mapping), bins) in plan.bins.iter().zip(&mut out.bins) {
+            bins.clear();
+            bins.extend(out.numbers[*number].iter().map(|&v| mapping.bin(v)));
+        }
+    }
+
+    /// Fills the column of a derived field.
+    fn derive(&mut self, field: usize, derivation: Derivation, batch: &mut Batch) {
+        const HOUR_US: i64 = 3_600_000_000;
+        let mut column = std::mem::replace(
+            &mut batch.fields[field],
+            Column::new(Values::Bool(Vec::new())),
+        );
+        column.clear();
+        for i in 0..batch.len() {
+            let hour = |zone: &mut DayZone| {
+                zone.local_us(batch.time_us[i]).rem_euclid(24 * HOUR_US) / HOUR_US
+            };
+            let value = match derivation {
+                Derivation::Hour => Value::Int(hour(&mut self.zone)),
+                Derivation::DayPart => Value::Text(match hour(&mut self.zone) {
+                    0..6 => b"night",
+                    6..12 => b"morning",
+                    12..18 => b"afternoon",
+                    _ => b"evening",
+                }),
+                // 1970-01-01 was a Thursday, the fourth day of the week.
+                Derivation::Weekday => {
+                    Value::Int((i64::from(batch.day[i]) + 3).rem_euclid(7) + 1)
+                }
+                Derivation::Bucket { field: of, width } => match batch.fields[of].get(i) {
+                    Value::Int(value) => Value::Int(lower_edge(value, width)),
+                    Value::Float(value) => Value::Int(lower_edge(value.floor() as i64, width)),
+                    _ => Value::Null,
+                },
+                Derivation::Lower { field: of } => match text_at(&batch.fields[of], i) {
+                    Some(text) => {
+                        self.text.clear();
+                        self.text.extend(text.to_lowercase().as_bytes());
+                        Value::Text(&self.text)
+                    }
+                    None => Value::Null,
+                },
+                Derivation::Prefix { field: of, characters } => {
+                    match text_at(&batch.fields[of], i) {
+                        Some(text) => {
+                            let end = text.char_indices().nth(characters);
+                            Value::Text(&text.as_bytes()[..end.map_or(text.len(), |(at, _)| at)])
+                        }
+                        None => Value::Null,
+                    }
+                }
+            };
+            column.push(value);
+        }
+        batch.fields[field] = column;
+    }
+}
+
+/// The greatest multiple of `width` that is not above `value`; where that lies below all
+/// 64-bit integers, the lowest that does not.
+fn lower_edge(value: i64, width: i64) -> i64 {
+    value.checked_sub(value.rem_euclid(width)).unwrap_or(i64::MIN - i64::MIN % width)
+}
+
+fn text_at(column: &Column, i: usize) -> Option<&str> {
+    match column.get(i) {
+        Value::Text(text) => std::str::from_utf8(text).ok(),
+        _ => None,
+    }
+}
+
+fn select(plan: &Plan, batch: &Batch, out: &mut Prepared) {
+    out.selected.resize_with(plan.selections.len(), Bitmap::default);
+    out.all_selected.resize(plan.selections.len(), false);
+    for (at, selection) in plan.selections.iter().enumerate() {
+        let selected = &mut out.selected[at];
+        match (selection.predicate, selection.present) {
+            (None, None) => selected.fill(batch.len(), true),
+            (Some(p), None) => selected.copy_from(&out.truths[p].is_true),
+            (None, Some(field)) => selected.copy_from(&batch.fields[field].valid),
+            (Some(p), Some(field)) => {
+                selected.copy_from(&out.truths[p].is_true);
+                selected.and(&batch.fields[field].valid);
+            }
+        }
+        out.all_selected[at] = selected.all();
+    }
+}
+
+fn encode_dimensions(plan: &Plan, batch: &Batch, out: &mut Prepared) {
+    out.pieces.resize_with(plan.dimensions.len(), TextColumn::default);
+    out.hashes.resize_with(plan.dimensions.len(), Vec::new);
+    for (slot, dimension) in plan.dimensions.iter().enumerate() {
+        let column = &batch.fields[dimension.field];
+        let (pieces, hashes) = (&mut out.pieces[slot], &mut out.hashes[slot]);
+        pieces.clear();
+        hashes.clear();
+        for i in 0..batch.len() {
+            key::push_piece(column.get(i), dimension.decimal, pieces.open());
+            pieces.end();
+            hashes.push(plan.hash_piece(pieces.get(i)));
+        }
+    }
+}
+
+fn compute_coupons(column: &Column, len: usize, out: &mut Vec<Coupon>) {
+    out.clear();
+    match &column.values {
+        Values::Text(texts) => out.extend((0..len).map(|i| Coupon::of_bytes(texts.get(i)))),
+        Values::Int(ints) => out.extend(ints.iter().map(|&i| Coupon::of_i64(i))),
+        Values::Bool(bools) => out.extend(bools.iter().map(|&b| Coupon::of_i64(i64::from(b)))),
+        Values::Float(_) => unreachable!("the configuration allows no unique count of floats"),
+    }
+}
