@@ -1,1 +1,35 @@
-//! x
+//! Small, mergeable, canonical summaries of many values.
+//!
+//! | type | answers | costs | promises |
+//! |---|---|---|---|
+//! | [`unique::Unique`] | how many distinct values | 16 bytes up to 3 values, about 6 bytes a value up to 3,072, then 16 KiB (log2m 14) | 0.01 % rms error up to 3,072 values, 0.81 % standard error beyond |
+//! | [`quantile::Quantile`] | which value lies at 95 % | 16 bytes for one value, about 8 bytes a distinct bin, at most 16 KiB a sign | relative error of the [`quantile::Mapping`], 1 % by custom; count, min, max and sum exact |
+//!
+//! What every summary here keeps:
+//!
+//! - **Order does not matter.** A summary is a function of the multiset of values it
+//!   saw, however they were ordered, split and merged.
+//! - **Encodings are canonical.** Equal content gives equal bytes; a decoder accepts
+//!   exactly what an encoder writes, and answers any other bytes with a [`codec::DecodeError`].
+//! - **Pure values.** No I/O, no clock, no threads, no randomness, no unsafe code.
+//!
+//! The expensive part of an update, hashing a value ([`unique::Coupon`]) or finding its
+//! bin ([`quantile::Mapping::bin`]), is apart from the update itself, so that one event
+//! that goes into twelve summaries is hashed once.
+//!
+//! ```
+//! use sketches::unique::{Coupon, Unique};
+//! let (mut monday, mut tuesday) = (Unique::new(14), Unique::new(14));
+//! monday.insert(Coupon::of_bytes(b"ada"));
+//! tuesday.insert(Coupon::of_bytes(b"ada"));
+//! tuesday.insert(Coupon::of_bytes(b"grace"));
+//! monday.merge(&tuesday);
+//! assert_eq!(monday.estimate().value, 2.0);
+//! ```
+
+pub mod ak;
+pub mod codec;
+pub mod fixed;
+pub mod hash;
+pub mod quantile;
+pub mod unique;

@@ -1,0 +1,165 @@
+//! The stored form of a unique count.
+//!
+//! ```text
+//! byte 0      format version, 1
+//! byte 1      kind · 32 + log2m
+//! kind 0..=3  that many coupons, ascending, 4 bytes each, least significant first
+//! kind 4      count; then the first coupon and the differences to the next, ascending
+//! kind 5      the least register; two registers a byte (the even one low), each less the
+//!             least, 15 for 15 and more; then, in order, the excess over 15 of each 15
+//! ```
+//! Numbers without a size are 7-bit groups ([`crate::codec::put_u64`]).
+
+use super::{Content, Coupon, LOG2M, Unique, ViewMut, most_coupons};
+use crate::codec::{DecodeError, Reader, put_u64};
+
+/// The first byte.
+const VERSION: u8 = 1;
+/// Four coupons or more.
+const COUPONS: u8 = 4;
+/// Registers.
+const REGISTERS: u8 = 5;
+/// The nibble that says that more follows.
+const EXCESS: u8 = 15;
+
+impl Unique {
+    /// Appends the stored form. Equal content gives equal bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let log2m = self.log2m();
+        out.push(VERSION);
+        match self.content() {
+            Content::Coupons(coupons) if coupons.len() < usize::from(COUPONS) => {
+                out.push((coupons.len() as u8) << 5 | log2m);
+                for bits in coupons {
+                    out.extend_from_slice(&bits.to_le_bytes());
+                }
+            }
+            Content::Coupons(coupons) => {
+                out.push(COUPONS << 5 | log2m);
+                put_u64(out, coupons.len() as u64);
+                let mut before = 0;
+                for bits in coupons {
+                    put_u64(out, u64::from(bits - before));
+                    before = bits;
+                }
+            }
+            Content::Registers(registers) => {
+                out.push(REGISTERS << 5 | log2m);
+                encode_registers(registers, out);
+            }
+        }
+    }
+
+    /// Reads a stored form, which must be all of `bytes`.
+    ///
+    /// # Errors
+    /// Where the bytes are not what [`Unique::encode`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let (log2m, kind, mut reader) = open(bytes)?;
+        let mut unique = Self::new(log2m);
+        if kind == REGISTERS {
+            unique.make_registers();
+            if let Some(ViewMut::Registers(registers)) = unique.0.boxed_view_mut() {
+                decode_registers(&mut reader, registers)?;
+            }
+        } else {
+            each_coupon(&mut reader, log2m, kind, |coupon| unique.insert(coupon))?;
+        }
+        reader.finish()?;
+        Ok(unique)
+    }
+
+    /// Counts the values of a stored form as well.
+    ///
+    /// # Errors
+    /// Where the bytes are not what [`Unique::encode`] writes; nothing is then changed.
+    pub fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        self.merge(&Self::decode(bytes)?);
+        Ok(())
+    }
+}
+
+/// Reads the head: log2m, kind, and the rest.
+fn open(bytes: &[u8]) -> Result<(u8, u8, Reader<'_>), DecodeError> {
+    let mut reader = Reader::new(bytes);
+    let version = reader.u8()?;
+    if version != VERSION {
+        return Err(DecodeError::Version(version));
+    }
+    let head = reader.u8()?;
+    let (kind, log2m) = (head >> 5, head & 31);
+    if !LOG2M.contains(&log2m) {
+        return Err(DecodeError::Invalid("log2m is not one of 4 to 18"));
+    }
+    if kind > REGISTERS {
+        return Err(DecodeError::Invalid("the kind of unique count is unknown"));
+    }
+    Ok((log2m, kind, reader))
+}
+
+/// Hands the coupons of a kind below [`REGISTERS`] to `take`.
+fn each_coupon(
+    reader: &mut Reader<'_>,
+    log2m: u8,
+    kind: u8,
+    mut take: impl FnMut(Coupon),
+) -> Result<(), DecodeError> {
+    let count = if kind == COUPONS { reader.u64()? } else { u64::from(kind) };
+    if count > most_coupons(log2m) as u64 || (kind == COUPONS && count < u64::from(COUPONS)) {
+        return Err(DecodeError::Invalid("the number of coupons does not fit their kind"));
+    }
+    let mut before = 0u32;
+    for _ in 0..count {
+        let bits = if kind == COUPONS {
+            u64::from(before).checked_add(reader.u64()?).and_then(|bits| bits.try_into().ok())
+        } else {
+            Some(reader.u32_le()?)
+        };
+        let coupon = bits.filter(|&bits| bits > before).and_then(Coupon::from_bits);
+        let coupon = coupon.ok_or(DecodeError::Invalid("coupons are not ascending and valid"))?;
+        before = coupon.to_bits();
+        take(coupon);
+    }
+    Ok(())
+}
+
+/// See the head of this file.
+fn encode_registers(registers: &[u8], out: &mut Vec<u8>) {
+    let least = registers.iter().copied().min().unwrap_or(0);
+    out.push(least);
+    out.extend(registers.as_chunks::<2>().0.iter().map(|&[even, odd]| {
+        let (even, odd) = (even - least, odd - least);
+        even.min(EXCESS) | odd.min(EXCESS) << 4
+    }));
+    for register in registers.iter().map(|register| register - least) {
+        if register >= EXCESS {
+            out.push(register - EXCESS);
+        }
+    }
+}
+
+/// The inverse, into registers of zero.
+fn decode_registers(reader: &mut Reader<'_>, registers: &mut [u8]) -> Result<(), DecodeError> {
+    let greatest = 65 - registers.len().trailing_zeros() as u8;
+    let least = reader.u8()?;
+    if least > greatest {
+        return Err(DecodeError::Invalid("a register is too large"));
+    }
+    let nibbles = reader.take(registers.len() / 2)?;
+    for (pair, &byte) in registers.as_chunks_mut::<2>().0.iter_mut().zip(nibbles) {
+        *pair = [byte & 15, byte >> 4];
+    }
+    let mut reached = false;
+    for register in registers.iter_mut() {
+        reached |= *register == 0;
+        let more = if *register == EXCESS { reader.u8()? } else { 0 };
+        *register = (*register + least).saturating_add(more);
+        if *register > greatest {
+            return Err(DecodeError::Invalid("a register is too large"));
+        }
+    }
+    if !reached || registers.iter().all(|&register| register == 0) {
+        return Err(DecodeError::Invalid("the least register is not the one that was said"));
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! A set of coupons in a slice whose free places are zero: a list up to [`LIST`] places,
+//! looked through from end to end, and beyond that a hash set of groups of 16 places.
+//! A group fills from its front, and what finds its group full goes to the next.
+//!
+//! Lists are short and groups are a cache line so that each is compared as a whole,
+//! without a branch per place.
+
+use super::storage::{LIST, room};
+
+/// The set has no room for one more coupon.
+pub(super) struct Full;
+
+/// Inserts `bits` and counts it in `len`, unless it is there already. Full is also a set
+/// of `most` coupons.
+#[inline]
+pub(super) fn insert(
+    places: &mut [u32],
+    len: &mut u32,
+    most: usize,
+    bits: u32,
+) -> Result<(), Full> {
+    let limit = room(places.len()).min(most);
+    if places.len() <= LIST {
+        if list_contains(places, bits) {
+            return Ok(());
+        }
+        if *len as usize >= limit {
+            return Err(Full);
+        }
+        places[*len as usize] = bits;
+        *len += 1;
+        return Ok(());
+    }
+    let groups = places.as_chunks_mut::<16>().0;
+    let mut at = home(bits, groups.len());
+    loop {
+        let group = &mut groups[at];
+        let (mut found, mut used) = (false, 0);
+        for &place in group.iter() {
+            found |= place == bits;
+            used += u32::from(place != 0);
+        }
+        if found {
+            return Ok(());
+        }
+        if let Some(place) = group.get_mut(used as usize) {
+            if *len as usize >= limit {
+                return Err(Full);
+            }
+            *place = bits;
+            *len += 1;
+            return Ok(());
+        }
+        at = if at + 1 == groups.len() { 0 } else { at + 1 };
+    }
+}
+
+/// Whether a list, its free places included, holds `bits`.
+#[inline]
+fn list_contains(places: &[u32], bits: u32) -> bool {
+    places.as_chunks::<8>().0.iter().any(|eight| {
+        let mut found = false;
+        for &place in eight {
+            found |= place == bits;
+        }
+        found
+    })
+}
+
+/// The group where the search for `bits` starts. The multiplier depends on the number of
+/// groups: with the same one, a set moved in the order of its places to a longer set
+/// would crowd one region of it after the other.
+#[inline]
+fn home(bits: u32, groups: usize) -> usize {
+    let multiplier = 0x9E37_79B1u32.wrapping_mul(2 * groups as u32 + 1);
+    ((u64::from(bits.wrapping_mul(multiplier)) * groups as u64) >> 32) as usize
+}
