@@ -1,1 +1,17 @@
-//! x
+//! A streaming key-value service of probabilistic summaries.
+
+pub mod clock;
+pub mod config;
+pub mod event;
+pub mod ingest;
+pub mod key;
+pub mod limits;
+pub mod metrics;
+pub mod output;
+pub mod partition;
+pub mod prefetch;
+pub mod query;
+pub mod row;
+pub mod sequencer;
+pub mod shard;
+pub mod store;

@@ -140,6 +140,20 @@ impl Formula {
         compile(&parse_sql(sql)?, summary)
     }
 
+    /// Appends the aggregates that it needs.
+    pub fn aggregates(&self, all: &mut Vec<usize>) {
+        match self {
+            Self::Number(_) => {}
+            Self::Output(output) => all.push(output.aggregate),
+            Self::Negate(x) | Self::Apply(_, x) => x.aggregates(all),
+            Self::Binary(a, _, b) | Self::NullIf(a, b) => {
+                a.aggregates(all);
+                b.aggregates(all);
+            }
+            Self::Coalesce(list) => list.iter().for_each(|f| f.aggregates(all)),
+        }
+    }
+
     /// The value, or null where an operand is null or the result is not a number.
     pub fn evaluate(&self, output: &impl Fn(Output) -> Option<f64>) -> Option<f64> {
         let value = match self {

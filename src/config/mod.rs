@@ -328,6 +328,19 @@ pub struct Derived {
     pub formula: Formula,
 }
 
+impl Schema {
+    /// Identifies the schema on batches: equal schemas, equal numbers.
+    pub fn fingerprint(&self) -> u64 {
+        use sha2::Digest;
+        let described = format!(
+            "{:?} {:?} {} {} {:?} {:?}",
+            self.time, self.id, self.zone_name, self.future_tolerance_us, self.fields, self.summaries
+        );
+        let hash = sha2::Sha256::digest(described.as_bytes());
+        hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
+
 impl Summary {
     /// The place of an aggregate by name.
     pub fn aggregate(&self, name: &str) -> Option<usize> {

@@ -407,10 +407,12 @@ fn resolve_aggregate(
 
 fn quantile_error(written: &written::Aggregate, key: &str) -> Result<f64, Problem> {
     let Some(error) = &written.error else { return Ok(0.01) };
-    if (0.0001..=0.5).contains(error.get_ref()) {
+    let range = sketches::quantile::RELATIVE_ERROR;
+    if range.contains(error.get_ref()) {
         return Ok(*error.get_ref());
     }
-    let message = format!("{} is not between 0.0001 and 0.5", error.get_ref());
+    let (least, most) = (range.start(), range.end());
+    let message = format!("{} is not between {least} and {most}", error.get_ref());
     Err(Problem::new(error.span(), format!("{key}.error"), message))
 }
 

@@ -105,9 +105,10 @@ impl Members {
         };
         let guesses = &mut self.nodes[parent].guesses;
         if plain && name.len() <= MAX_GUESS_BYTES && nth < MAX_GUESSES {
+            let known = guesses.len();
             match guesses.get_mut(nth) {
                 Some(guess) => *guess = (name.into(), member),
-                None if guesses.len() == nth => guesses.push((name.into(), member)),
+                None if known == nth => guesses.push((name.into(), member)),
                 None => {}
             }
         }

@@ -189,7 +189,7 @@ impl Plan {
 /// The mapping of a quantile whose error the configuration has checked.
 #[allow(clippy::expect_used)]
 pub fn mapping(error: f64) -> Mapping {
-    Mapping::new(error).expect("the configuration allows errors of 0.0001 to 0.5 only")
+    Mapping::new(error).expect("the configuration has checked the error")
 }
 
 /// Hash of a key without dimensions.

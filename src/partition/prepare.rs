@@ -25,6 +25,8 @@ pub struct Prepared {
     pub fixed: Vec<Vec<i128>>,
     /// Per bin slot.
     pub bins: Vec<Vec<Bin>>,
+    /// Per bin slot: the number slot that it bins.
+    pub bin_numbers: Vec<usize>,
     /// Per condition.
     pub truths: Vec<Truth>,
     /// Per selection: which events an aggregate sees.
@@ -88,6 +90,8 @@ impl Preparer {
             out.fixed[slot].clear();
             out.fixed[slot].extend(fixed);
         }
+        out.bin_numbers.clear();
+        out.bin_numbers.extend(plan.bins.iter().map(|(number, _)| *number));
         out.bins.resize_with(plan.bins.len(), Vec::new);
         for ((number, mapping), bins) in plan.bins.iter().zip(&mut out.bins) {
             bins.clear();

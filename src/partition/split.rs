@@ -26,6 +26,8 @@ pub struct Group {
     pub summary: usize,
     /// The day.
     pub day: i32,
+    /// Whether the store has rows of this day that are not in memory.
+    pub partial: bool,
     /// Its entries are `entries[start..end]`.
     pub start: usize,
     /// See `start`.
@@ -150,7 +152,7 @@ fn route_run(
     let dimensions = &plan.summaries[at].dimensions;
     for route in routes.iter_mut() {
         let start = route.entries.len();
-        route.groups.push(Group { summary: at, day, start, end: start });
+        route.groups.push(Group { summary: at, day, partial: false, start, end: start });
     }
     let mut count = 0;
     for event in events {

@@ -1,0 +1,393 @@
+//! Answers questions: the live part from the shards, the stored part from the store, both
+//! as of one cut, folded into the same groups.
+//!
+//! First a view of the store is taken, then the shards are asked for everything that this
+//! view does not hold. Where a checkpoint came in between, the shards no longer have that,
+//! say so, and the question starts over with a newer view.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use serde_json::Value;
+
+use super::plan::{Column, QuestionPlan, unique_columns};
+use super::reply::{Answer, Failure};
+use super::request::Question;
+use crate::clock::{Clock, Stopwatch};
+use crate::config::Config;
+use crate::ingest::socket::Waker;
+use crate::key::{KeyValue, take_piece};
+use crate::metrics::Metrics;
+use crate::output::{Cell, Finisher, key_cell};
+use crate::partition::{Plan, plan::shard_of};
+use crate::row::{GroupKey, Groups, Layout, State};
+use crate::sequencer::{Request, Residences};
+use crate::shard::{ShardAnswer, ShardQuestion, TableId};
+use crate::store::{Reader, Registry, Store, StoreError};
+
+/// Times that a question starts over before it gives up.
+const MAX_STARTS: usize = 20;
+
+/// Stored rows between two looks at the time.
+const CHECK_EVERY: u64 = 1024;
+
+/// How often a question that waits for events looks again.
+const POLL: Duration = Duration::from_millis(2);
+
+/// What answers questions; one per thread is cheap, all share the same parts.
+#[derive(Clone)]
+pub struct Engine {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// For hashes of keys.
+    pub plan: Arc<Plan>,
+    /// Per summary.
+    pub layouts: Vec<Arc<Layout>>,
+    /// Per summary.
+    pub finishers: Arc<Vec<Finisher>>,
+    /// Permanent numbers.
+    pub registry: Arc<Registry>,
+    /// The store.
+    pub store: Arc<Store>,
+    /// To the sequencer.
+    pub requests_out: Sender<Request>,
+    /// Wakes the sequencer.
+    pub waker: Waker,
+    /// To the shards' side doors.
+    pub asks_out: Vec<Sender<Arc<ShardQuestion>>>,
+    /// Where the rows of days are.
+    pub residences: Residences,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+    /// For `as_of`.
+    pub clock: Clock,
+}
+
+/// How long an answer may take.
+struct Deadline {
+    watch: Stopwatch,
+    limit: Duration,
+}
+
+impl Deadline {
+    fn left(&self) -> Duration {
+        self.limit.saturating_sub(self.watch.elapsed())
+    }
+
+    fn failure(&self) -> Failure {
+        let message = format!("no answer within {} ms", self.limit.as_millis());
+        Failure::new("timeout", message, "ask for fewer days or keys, or raise timeout_ms")
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::new("store", error.to_string(), "see the log of the server")
+    }
+}
+
+impl Engine {
+    /// Answers a question about rows.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub fn answer(&self, question: &Question) -> Result<Answer, Failure> {
+        let limits = &self.config.query;
+        let most = Duration::from_micros(u64::try_from(limits.timeout_us).unwrap_or(0));
+        let asked = question.timeout_ms.map(Duration::from_millis);
+        let limit = asked.map_or(most, |asked| asked.min(most));
+        let deadline = Deadline { watch: Stopwatch::start(), limit };
+        let plan = QuestionPlan::new(question, &self.config.schema, limits.max_rows)?;
+        self.wait_for_events(question.min_events.unwrap_or(0), &deadline)?;
+        let fresh = question.fresh.unwrap_or(true);
+        for _ in 0..MAX_STARTS {
+            let as_of_us = self.clock.now_us();
+            if let Some((groups, sequence)) = self.gather(&plan, fresh, &deadline)? {
+                let mut answer = self.finish(&plan, groups);
+                (answer.as_of_us, answer.events) = (as_of_us, sequence);
+                return Ok(answer);
+            }
+        }
+        Err(Failure::new("busy", "checkpoints kept coming in between", "ask again"))
+    }
+
+    /// All counters, as of every event accepted so far.
+    ///
+    /// # Errors
+    /// Where the server is stopping.
+    pub fn stats(&self) -> Result<Value, Failure> {
+        let (reply, refreshed) = bounded(1);
+        self.request(Request::Refresh(reply))?;
+        refreshed.recv().map_err(|_| stopping())?;
+        Ok(self.metrics.to_json())
+    }
+
+    /// Sends a request to the sequencer.
+    ///
+    /// # Errors
+    /// Where the server is stopping.
+    pub fn request(&self, request: Request) -> Result<(), Failure> {
+        self.requests_out.send(request).map_err(|_| stopping())?;
+        self.waker.wake();
+        Ok(())
+    }
+
+    fn wait_for_events(&self, min_events: u64, deadline: &Deadline) -> Result<(), Failure> {
+        let accepted = || {
+            let metrics = &self.metrics;
+            u64::try_from(metrics.sequence.get() + metrics.open_batch_events.get()).unwrap_or(0)
+        };
+        while accepted() < min_events {
+            if deadline.left().is_zero() {
+                return Err(deadline.failure());
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    /// Folds live and stored rows. None: start over.
+    fn gather(
+        &self,
+        plan: &QuestionPlan,
+        fresh: bool,
+        deadline: &Deadline,
+    ) -> Result<Option<(Groups, u64)>, Failure> {
+        // The order matters: the view of the store, then where days are, then the shards.
+        let reader = self.store.reader()?;
+        let name = &self.config.schema.summaries[plan.summary].name;
+        let number = self.registry.summary(name).map_or(0, |s| s.number);
+        let checkpoint = reader.position.checkpoint;
+        let stored_days: Vec<i32> = reader
+            .days(number, plan.days.0, plan.days.1)?
+            .into_iter()
+            .filter(|&day| {
+                self.residences.reads_store(TableId { summary: plan.summary, day }, checkpoint)
+            })
+            .collect();
+        let (question, answers) = self.ask_shards(plan, checkpoint, fresh)?;
+        let cancel = CancelOnDrop(Arc::clone(&question.cancelled));
+        let layout = Arc::clone(&self.layouts[plan.summary]);
+        let mut groups = Groups::new(layout, Arc::clone(&plan.grouping));
+        for day in stored_days {
+            self.fold_stored_day(&reader, number, day, plan, &mut groups, deadline)?;
+        }
+        let mut sequence = u64::MAX;
+        for _ in 0..self.layout_shards() {
+            match answers.recv_timeout(deadline.left()) {
+                Ok(Some(answer)) => {
+                    sequence = sequence.min(answer.sequence);
+                    groups.merge(answer.groups);
+                }
+                Ok(None) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) => return Err(deadline.failure()),
+                Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
+            }
+        }
+        drop(cancel);
+        self.check_limits(&groups)?;
+        Ok(Some((groups, sequence)))
+    }
+
+    fn layout_shards(&self) -> usize {
+        self.asks_out.len()
+    }
+
+    fn check_limits(&self, groups: &Groups) -> Result<(), Failure> {
+        if groups.is_overfull() {
+            let message = format!("more than {} groups", self.config.query.max_rows);
+            return Err(Failure::new("too_many_rows", message, "group by fewer dimensions or narrow where"));
+        }
+        if groups.rows() > self.config.query.max_scan {
+            let message = format!("more than {} rows would be read", self.config.query.max_scan);
+            return Err(Failure::new("too_much_scan", message, "ask for fewer days or narrow where"));
+        }
+        Ok(())
+    }
+
+    fn ask_shards(
+        &self,
+        plan: &QuestionPlan,
+        stored: u64,
+        fresh: bool,
+    ) -> Result<(Arc<ShardQuestion>, Receiver<Option<ShardAnswer>>), Failure> {
+        let (reply, answers) = bounded(self.asks_out.len());
+        let question = Arc::new(ShardQuestion {
+            summary: plan.summary,
+            days: plan.days,
+            points: plan.points.as_ref().map(|points| self.route_points(points)),
+            grouping: Arc::clone(&plan.grouping),
+            layout: Arc::clone(&self.layouts[plan.summary]),
+            stored,
+            reply,
+            cancelled: Arc::new(AtomicBool::new(false)),
+        });
+        if fresh {
+            self.request(Request::Ask(Arc::clone(&question)))?;
+        } else {
+            for ask in &self.asks_out {
+                ask.send(Arc::clone(&question)).map_err(|_| stopping())?;
+            }
+        }
+        Ok((question, answers))
+    }
+
+    /// Sorts single keys by the shard that owns them.
+    fn route_points(&self, points: &[Vec<KeyValue>]) -> Vec<Vec<(u32, Vec<u8>)>> {
+        let mut routed = vec![Vec::new(); self.asks_out.len()];
+        for point in points {
+            let mut key = Vec::new();
+            let mut hashes = Vec::with_capacity(point.len());
+            for value in point {
+                let start = key.len();
+                value.push(&mut key);
+                hashes.push(self.plan.hash_piece(&key[start..]));
+            }
+            let hash = Plan::hash_key(hashes.into_iter());
+            routed[shard_of(hash, self.asks_out.len())].push((hash as u32, key));
+        }
+        routed
+    }
+
+    fn fold_stored_day(
+        &self,
+        reader: &Reader<'_>,
+        number: u32,
+        day: i32,
+        plan: &QuestionPlan,
+        groups: &mut Groups,
+        deadline: &Deadline,
+    ) -> Result<(), Failure> {
+        let damaged = |e: String| Failure::new("store", format!("a stored row is damaged: {e}"), "see the log");
+        if let Some(points) = &plan.points {
+            for point in points {
+                let mut key = Vec::new();
+                point.iter().for_each(|value| value.push(&mut key));
+                if let Some(row) = reader.row(number, day, &key)? {
+                    groups.fold_stored(&key, day, &row).map_err(damaged)?;
+                }
+            }
+            return Ok(());
+        }
+        let mut leading = Vec::new();
+        plan.leading.iter().for_each(|value| value.push(&mut leading));
+        let mut rows = reader.rows(number, day, &leading);
+        let mut count = 0u64;
+        while let Some((key, row)) = rows.next().map_err(|e| reader.explain(&e))? {
+            groups.fold_stored(key, day, row).map_err(damaged)?;
+            count += 1;
+            if count.is_multiple_of(CHECK_EVERY) {
+                self.check_limits(groups)?;
+                if deadline.left().is_zero() {
+                    return Err(deadline.failure());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// From groups to rows of cells, in order, with totals and bounds.
+    fn finish(&self, plan: &QuestionPlan, groups: Groups) -> Answer {
+        let summary = &self.config.schema.summaries[plan.summary];
+        let layout = &self.layouts[plan.summary];
+        let mut totals = groups.total();
+        let nothing = groups.rows() == 0;
+        let mut sorted = groups.into_sorted();
+        // Where no key was seen, counts are zero and not unknown.
+        if nothing {
+            let zero = |states: &mut Vec<Option<State>>| {
+                for (state, &aggregate) in states.iter_mut().zip(&plan.grouping.aggregates) {
+                    *state = layout.zero(aggregate);
+                }
+            };
+            zero(&mut totals);
+            if plan.grouping.by.is_empty() {
+                sorted.push((Box::default(), totals.clone()));
+            }
+        }
+        let mut rows: Vec<(Vec<Cell>, &Vec<Option<State>>)> =
+            sorted.iter().map(|(key, states)| (self.cells(plan, Some(key), states), states)).collect();
+        if let Some((column, descending)) = plan.order {
+            rows.sort_by(|(a, _), (b, _)| {
+                let (a, b) = (&a[column], &b[column]);
+                match (a, b, descending) {
+                    (Cell::Null, _, _) | (_, Cell::Null, _) | (_, _, false) => a.compare(b),
+                    (_, _, true) => b.compare(a),
+                }
+            });
+        }
+        rows.truncate(plan.limit);
+        let bounds = unique_columns(plan, summary).map(|(name, aggregate)| {
+            let at = plan.grouping.aggregates.iter().position(|&a| a == aggregate);
+            let of_row = |states: &Vec<Option<State>>| match at.and_then(|at| states[at].as_ref()) {
+                Some(State::Unique(unique)) => {
+                    let (lower, upper) = unique.bounds(2);
+                    (lower.round(), upper.round())
+                }
+                _ => (0.0, 0.0),
+            };
+            (name.to_owned(), rows.iter().map(|(_, states)| of_row(states)).collect())
+        });
+        Answer {
+            bounds: bounds.collect(),
+            columns: plan.columns.iter().map(|(name, _)| name.clone()).collect(),
+            totals: self.cells(plan, None, &totals),
+            since: self.since(plan),
+            rows: rows.into_iter().map(|(cells, _)| cells).collect(),
+            as_of_us: 0,
+            events: 0,
+        }
+    }
+
+    fn cells(&self, plan: &QuestionPlan, key: Option<&[u8]>, states: &[Option<State>]) -> Vec<Cell> {
+        let summary = &self.config.schema.summaries[plan.summary];
+        let mut rest = key.unwrap_or(&[]);
+        let values: Vec<KeyValue> = std::iter::from_fn(|| take_piece(&mut rest)).collect();
+        let state = |aggregate: usize| {
+            let at = plan.grouping.aggregates.iter().position(|&a| a == aggregate)?;
+            states[at].as_ref()
+        };
+        let finisher = &self.finishers[plan.summary];
+        let cell = |column: &Column| match column {
+            Column::Key(at) => match (values.get(*at), plan.grouping.by[*at]) {
+                (None, _) => Cell::Null,
+                (Some(KeyValue::Int(day)), GroupKey::Day) => Cell::Day(*day as i32),
+                (Some(value), GroupKey::Dimension(d)) => {
+                    let kind = self.config.schema.fields[summary.dimensions[d]].kind;
+                    key_cell(value.clone(), kind)
+                }
+                (Some(_), GroupKey::Day) => Cell::Null,
+            },
+            Column::Output(output) => finisher.cell(*output, state(output.aggregate)),
+            Column::Derived(formula) => finisher.derived(formula, &state),
+        };
+        plan.columns.iter().map(|(_, column)| cell(column)).collect()
+    }
+
+    /// The aggregates of the answer that do not count from the beginning.
+    fn since(&self, plan: &QuestionPlan) -> Vec<(String, i64)> {
+        let summary = &self.config.schema.summaries[plan.summary];
+        let Some(registered) = self.registry.summary(&summary.name) else { return Vec::new() };
+        let names = plan.grouping.aggregates.iter().map(|&a| &summary.aggregates[a].name);
+        names
+            .filter_map(|name| registered.aggregate(name).map(|r| (name, r)))
+            .filter(|(_, registered)| registered.since_us > 0)
+            .map(|(name, registered)| (name.clone(), registered.since_us))
+            .collect()
+    }
+}
+
+/// Tells the shards that nobody waits any more.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn stopping() -> Failure {
+    Failure::new("stopping", "the server is stopping", "ask again when it is back")
+}

@@ -1,0 +1,11 @@
+//! Questions: what was asked ([`request`]), what it means ([`plan`]), how it is answered
+//! from live shards and stored days alike ([`engine`]), and what comes back ([`reply`]).
+
+pub mod engine;
+pub mod plan;
+pub mod reply;
+pub mod request;
+
+pub use engine::Engine;
+pub use reply::{Answer, Failure};
+pub use request::Question;

@@ -1,0 +1,152 @@
+//! What comes back: an answer or a failure, in JSON or protobuf.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::ingest::wire;
+use crate::output::{Cell, timestamp};
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+impl Failure {
+    /// A failure.
+    pub fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: hint.into() }
+    }
+
+    /// As JSON.
+    pub fn to_json(&self, id: Option<&Value>) -> String {
+        let error = json!({ "code": self.code, "message": self.message, "hint": self.hint });
+        match id {
+            Some(id) => json!({ "id": id, "error": error }).to_string(),
+            None => json!({ "error": error }).to_string(),
+        }
+    }
+
+    /// As protobuf.
+    pub fn to_wire(&self, id: String) -> wire::Answer {
+        let error = wire::Failure {
+            code: self.code.to_owned(),
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+        };
+        wire::Answer { id, error: Some(error), ..wire::Answer::default() }
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// One list of cells per group.
+    pub rows: Vec<Vec<Cell>>,
+    /// Of all groups, also those beyond the limit.
+    pub totals: Vec<Cell>,
+    /// Per column of a unique count: lower and upper bound (two standard errors), per row.
+    pub bounds: Vec<(String, Vec<(f64, f64)>)>,
+    /// When it was so, in microseconds since 1970.
+    pub as_of_us: i64,
+    /// Sequence number after the last event that it covers.
+    pub events: u64,
+    /// Aggregates that were added later, and when, in microseconds since 1970.
+    pub since: Vec<(String, i64)>,
+}
+
+fn write_cells(cells: &[Cell], out: &mut String) {
+    out.push('[');
+    for (at, cell) in cells.iter().enumerate() {
+        if at > 0 {
+            out.push(',');
+        }
+        cell.write_json(out);
+    }
+    out.push(']');
+}
+
+impl Answer {
+    /// As JSON. Exact numbers keep all their digits.
+    pub fn to_json(&self, id: Option<&Value>) -> String {
+        let mut out = String::from("{");
+        if let Some(id) = id {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\"id\":{id},");
+        }
+        let _ = write!(out, "\"columns\":{},\"rows\":[", json!(self.columns));
+        for (at, row) in self.rows.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            write_cells(row, &mut out);
+        }
+        out.push_str("],\"totals\":");
+        write_cells(&self.totals, &mut out);
+        let bounds = self.bounds.iter().map(|(name, bounds)| {
+            let pairs = bounds.iter().map(|(lower, upper)| json!([lower, upper]));
+            (name.clone(), pairs.collect::<Value>())
+        });
+        let bounds = Value::Object(bounds.collect());
+        let as_of = timestamp(self.as_of_us);
+        let _ = write!(out, ",\"bounds\":{bounds},\"as_of\":\"{as_of}\",\"events\":{}", self.events);
+        if !self.since.is_empty() {
+            let since = self.since.iter().map(|(name, us)| (name.clone(), timestamp(*us).into()));
+            let _ = write!(out, ",\"since\":{}", Value::Object(since.collect()));
+        }
+        out.push('}');
+        out
+    }
+
+    /// As protobuf.
+    pub fn to_wire(&self, id: String) -> wire::Answer {
+        let line = |cells: &[Cell]| wire::Line { cells: cells.iter().map(wire_cell).collect() };
+        wire::Answer {
+            id,
+            columns: self.columns.clone(),
+            rows: self.rows.iter().map(|r| line(r)).collect(),
+            totals: Some(line(&self.totals)),
+            bounds: self
+                .bounds
+                .iter()
+                .map(|(column, bounds)| wire::Bounds {
+                    column: column.clone(),
+                    lower: bounds.iter().map(|b| b.0).collect(),
+                    upper: bounds.iter().map(|b| b.1).collect(),
+                })
+                .collect(),
+            as_of: timestamp(self.as_of_us),
+            events: self.events,
+            since: self
+                .since
+                .iter()
+                .map(|(aggregate, us)| wire::Since { aggregate: aggregate.clone(), since: timestamp(*us) })
+                .collect(),
+            ..wire::Answer::default()
+        }
+    }
+}
+
+fn wire_cell(cell: &Cell) -> wire::Cell {
+    use wire::cell::Kind;
+    let kind = match cell {
+        Cell::Null => None,
+        Cell::Bool(value) => Some(Kind::Bool(*value)),
+        Cell::Float(value) => Some(Kind::Double(*value)),
+        Cell::Exact(digits, 0) => Some(match i64::try_from(*digits) {
+            Ok(int) => Kind::Int(int),
+            Err(_) => Kind::Decimal(cell.text()),
+        }),
+        Cell::Exact(..) => Some(Kind::Decimal(cell.text())),
+        Cell::Text(_) | Cell::Day(_) => Some(Kind::String(cell.text())),
+    };
+    wire::Cell { kind }
+}

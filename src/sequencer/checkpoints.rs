@@ -1,0 +1,203 @@
+//! When checkpoints begin, what they take along, and how they end.
+
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use super::Sequencer;
+use crate::clock::Stopwatch;
+use crate::shard::{CheckpointOrder, Command};
+use crate::store::records::{DayRecord, Position};
+use crate::store::writer::WriteOrder;
+use std::sync::Arc;
+
+/// Pause after a checkpoint that could not be written.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Times that the last checkpoint of a run is tried.
+const LAST_TRIES: usize = 3;
+
+type Waiter = Sender<Result<Position, String>>;
+
+/// A checkpoint on its way.
+struct Running {
+    position: Position,
+    days: Vec<(u32, i32, DayRecord, bool)>,
+    waiters: Vec<Waiter>,
+}
+
+/// The state of checkpoints.
+pub(super) struct Checkpoints {
+    interval: Duration,
+    last: Stopwatch,
+    failed: Option<Stopwatch>,
+    number: u64,
+    stored_sequence: Option<u64>,
+    running: Option<Running>,
+    waiters: Vec<Waiter>,
+}
+
+impl Checkpoints {
+    pub(super) fn new(number: u64, interval_us: i64) -> Self {
+        Self {
+            interval: Duration::from_micros(u64::try_from(interval_us).unwrap_or(0)),
+            last: Stopwatch::start(),
+            failed: None,
+            number,
+            stored_sequence: None,
+            running: None,
+            waiters: Vec::new(),
+        }
+    }
+
+    /// Whether one is on its way.
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Whether enough time has passed since one failed.
+    pub(super) fn may_retry(&self) -> bool {
+        self.failed.as_ref().is_none_or(|f| f.elapsed() >= RETRY)
+    }
+
+    /// Whether the next one should begin.
+    pub(super) fn is_due(&self) -> bool {
+        let wanted = !self.waiters.is_empty() || self.last.elapsed() >= self.interval;
+        wanted && !self.is_running() && self.may_retry()
+    }
+
+    /// Tells `waiter` how the next one that begins will end.
+    pub(super) fn wait_for_next(&mut self, waiter: Waiter) {
+        self.waiters.push(waiter);
+    }
+}
+
+impl Sequencer {
+    /// Begins a checkpoint behind every event accepted so far, unless one is on its way or
+    /// nothing has changed.
+    pub(super) fn start_checkpoint(&mut self) {
+        if self.checkpoints.is_running() || !self.checkpoints.may_retry() {
+            return;
+        }
+        self.flush();
+        self.retire_days();
+        self.checkpoints.last = Stopwatch::start();
+        let days = self.parts.days.take_changed();
+        let unchanged = self.checkpoints.stored_sequence == Some(self.next_sequence);
+        if days.is_empty() && unchanged {
+            let position = self.position();
+            self.checkpoints.waiters.drain(..).for_each(|w| {
+                let _ = w.send(Ok(position));
+            });
+            return;
+        }
+        self.checkpoints.number += 1;
+        let position = self.position();
+        let evict = self.choose_evictions(position.checkpoint);
+        let order = WriteOrder { position, days: days.clone() };
+        let _ = self.parts.orders_out.send(order);
+        let order = Arc::new(CheckpointOrder { number: position.checkpoint, evict });
+        self.send_all(|| Command::Checkpoint(Arc::clone(&order)));
+        let waiters = std::mem::take(&mut self.checkpoints.waiters);
+        self.checkpoints.running = Some(Running { position, days, waiters });
+    }
+
+    fn position(&self) -> Position {
+        Position {
+            checkpoint: self.checkpoints.number,
+            sequence: self.next_sequence,
+            arrival_us: self.last_arrival_us,
+        }
+    }
+
+    /// Under pressure, enough of the coldest days to come down to three quarters of the limit.
+    fn choose_evictions(&mut self, checkpoint: u64) -> Vec<crate::shard::TableId> {
+        let limit = self.parts.config.memory_limit;
+        let memory = self.memory();
+        if memory <= limit / 10 * 9 {
+            return Vec::new();
+        }
+        let evicted = self.parts.days.evict(memory - limit / 4 * 3, checkpoint);
+        self.parts.metrics.tables_evicted.add(evicted.len() as u64);
+        evicted
+    }
+
+    /// Takes what the store's writer has to say.
+    pub(super) fn take_results(&mut self) {
+        while let Ok(result) = self.parts.results_in.try_recv() {
+            let Some(running) = self.checkpoints.running.take() else { continue };
+            let number = result.number;
+            match result.error {
+                None => {
+                    self.checkpoints.failed = None;
+                    self.checkpoints.stored_sequence = Some(running.position.sequence);
+                    self.parts.metrics.stored_sequence.set(running.position.sequence as i64);
+                    self.parts.days.committed(number, &result.reports);
+                    self.send_all(|| Command::Committed(number));
+                    running.waiters.into_iter().for_each(|w| {
+                        let _ = w.send(Ok(running.position));
+                    });
+                }
+                Some(error) => {
+                    self.checkpoints.failed = Some(Stopwatch::start());
+                    self.parts.days.undo_changed(&running.days);
+                    self.send_all(|| Command::Failed(number));
+                    running.waiters.into_iter().for_each(|w| {
+                        let _ = w.send(Err(error.clone()));
+                    });
+                }
+            }
+            self.parts.metrics.pending_days.set(self.parts.days.pending_count() as i64);
+        }
+    }
+
+    /// Deletes what summaries no longer retain, once per day.
+    fn retire_days(&mut self) {
+        let today = self.zone.day(self.last_arrival_us);
+        if today == self.today {
+            return;
+        }
+        self.today = today;
+        let plan = Arc::clone(&self.parts.plan);
+        for (summary, plan) in plan.summaries.iter().enumerate() {
+            let Some(days) = plan.retain_days else { continue };
+            let before = today.saturating_sub(days);
+            self.send_all(|| Command::Forget(summary, before));
+            self.parts.days.forget_before(summary, before);
+            let number = self.parts.days.number(summary);
+            if let Err(error) = self.parts.store.delete_before(number, before) {
+                tracing::error!(%error, "days beyond retention cannot be deleted");
+            }
+        }
+    }
+
+    /// Brings the store up to every event accepted, at the end of a run.
+    pub(super) fn finish(mut self) -> Result<(), String> {
+        let mut outcome = Ok(());
+        for _ in 0..LAST_TRIES {
+            while self.checkpoints.is_running() {
+                self.await_result();
+            }
+            self.checkpoints.failed = None;
+            let (reply, result) = crossbeam_channel::bounded(1);
+            self.checkpoints.wait_for_next(reply);
+            self.start_checkpoint();
+            while self.checkpoints.is_running() {
+                self.await_result();
+            }
+            outcome = result.try_recv().unwrap_or_else(|_| Err("it was not written".to_owned())).map(|_| ());
+            if outcome.is_ok() {
+                break;
+            }
+            std::thread::sleep(RETRY);
+        }
+        outcome.map_err(|e| {
+            format!("the last checkpoint failed, events since the one before are lost: {e}")
+        })
+    }
+
+    fn await_result(&mut self) {
+        self.parts.receiver.wait(&self.parts.wake_up, 5, false);
+        self.take_results();
+    }
+}

@@ -1,0 +1,244 @@
+//! What the sequencer knows of days: which have rows in the store, which have changed since
+//! they were published, and how many events each has seen.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::shard::{TableId, TableReport};
+use crate::store::{DayRecord, Store};
+
+/// Where the rows of a day are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residence {
+    /// All in memory.
+    Full,
+    /// From this checkpoint on, the store has rows that memory has not.
+    Partial(u64),
+}
+
+/// For questions: days whose rows are all in memory, so that the store must not be read,
+/// and the checkpoint from which on it must be.
+#[derive(Clone, Default)]
+pub struct Residences(Arc<RwLock<HashMap<TableId, Residence>>>);
+
+impl Residences {
+    /// Whether the store, as of a checkpoint, holds rows of a day that memory does not show.
+    pub fn reads_store(&self, id: TableId, checkpoint: u64) -> bool {
+        let residences = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        match residences.get(&id) {
+            None => true,
+            Some(Residence::Full) => false,
+            Some(Residence::Partial(from)) => checkpoint >= *from,
+        }
+    }
+
+    fn set(&self, id: TableId, residence: Option<Residence>) {
+        let mut residences = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        match residence {
+            Some(residence) => residences.insert(id, residence),
+            None => residences.remove(&id),
+        };
+    }
+}
+
+/// A day that has changed since it was published.
+#[derive(Clone, Copy, Debug)]
+pub struct PendingDay {
+    /// Which one.
+    pub id: TableId,
+    /// What is known of it.
+    pub record: DayRecord,
+}
+
+struct Day {
+    record: DayRecord,
+    residence: Residence,
+    /// Changed since the last checkpoint.
+    changed: bool,
+    /// Bytes in memory, as of the last report.
+    bytes: Option<usize>,
+}
+
+impl Day {
+    fn is_pending(&self) -> bool {
+        self.record.changed_sequence > self.record.published_sequence
+    }
+}
+
+/// The days that are in memory or wait to be published.
+pub struct Days {
+    store: Arc<Store>,
+    summary_numbers: Vec<u32>,
+    days: HashMap<TableId, Day>,
+    residences: Residences,
+}
+
+impl Days {
+    /// The days that wait to be published, from the store.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn new(store: Arc<Store>, summary_numbers: Vec<u32>) -> Result<Self, crate::store::StoreError> {
+        let mut days = HashMap::new();
+        for (number, day) in store.pending()? {
+            let Some(summary) = summary_numbers.iter().position(|n| *n == number) else { continue };
+            let Some(record) = store.day(number, day)? else { continue };
+            let residence = Residence::Partial(0);
+            days.insert(TableId { summary, day }, Day { record, residence, changed: false, bytes: None });
+        }
+        Ok(Self { store, summary_numbers, days, residences: Residences::default() })
+    }
+
+    /// For questions.
+    pub fn residences(&self) -> Residences {
+        self.residences.clone()
+    }
+
+    /// The permanent number of a summary.
+    pub fn number(&self, summary: usize) -> u32 {
+        self.summary_numbers[summary]
+    }
+
+    /// Notes that all rows of a day were loaded into memory.
+    pub fn set_loaded(&mut self, id: TableId, record: DayRecord) {
+        let residence = Residence::Full;
+        self.days.insert(id, Day { record, residence, changed: false, bytes: None });
+        self.residences.set(id, Some(residence));
+    }
+
+    /// Notes that events change a day. Returns whether the store has rows of it that memory
+    /// has not.
+    pub fn touch(&mut self, id: TableId, events: u64, sequence: u64, arrival_us: i64) -> bool {
+        let Self { store, summary_numbers, days, residences } = self;
+        let day = days.entry(id).or_insert_with(|| {
+            let day = look_up(store, summary_numbers[id.summary], id.day);
+            residences.set(id, Some(day.residence));
+            day
+        });
+        day.record.events += events;
+        day.record.changed_sequence = sequence;
+        day.record.changed_us = arrival_us;
+        day.changed = true;
+        day.residence != Residence::Full
+    }
+
+    /// The days that changed since this was last asked, for the records of a checkpoint.
+    pub fn take_changed(&mut self) -> Vec<(u32, i32, DayRecord, bool)> {
+        let mut changed = Vec::new();
+        for (id, day) in self.days.iter_mut().filter(|(_, d)| d.changed) {
+            day.changed = false;
+            let number = self.summary_numbers[id.summary];
+            changed.push((number, id.day, day.record, day.is_pending()));
+        }
+        changed
+    }
+
+    /// A checkpoint failed: what it would have recorded has still to be.
+    pub fn undo_changed(&mut self, records: &[(u32, i32, DayRecord, bool)]) {
+        for (number, day, ..) in records {
+            let Some(summary) = self.summary_numbers.iter().position(|n| n == number) else { continue };
+            if let Some(day) = self.days.get_mut(&TableId { summary, day: *day }) {
+                day.changed = true;
+            }
+        }
+    }
+
+    /// The coldest days that are whole in memory, enough of them to free so many bytes; from
+    /// this checkpoint on they are in the store.
+    pub fn evict(&mut self, bytes_to_free: u64, checkpoint: u64) -> Vec<TableId> {
+        let full = self.days.iter().filter(|(_, d)| d.residence == Residence::Full);
+        let mut coldest: Vec<(u64, TableId, Option<usize>)> =
+            full.map(|(id, d)| (d.record.changed_sequence, *id, d.bytes)).collect();
+        coldest.sort_unstable();
+        let known: Vec<usize> = coldest.iter().filter_map(|(_, _, bytes)| *bytes).collect();
+        let typical = known.iter().sum::<usize>() / known.len().max(1);
+        let mut freed = 0u64;
+        let mut evicted = Vec::new();
+        for (_, id, bytes) in coldest {
+            if freed >= bytes_to_free {
+                break;
+            }
+            freed += bytes.unwrap_or(typical).max(1) as u64;
+            evicted.push(id);
+            self.set_residence(id, Residence::Partial(checkpoint));
+        }
+        evicted
+    }
+
+    fn set_residence(&mut self, id: TableId, residence: Residence) {
+        if let Some(day) = self.days.get_mut(&id) {
+            day.residence = residence;
+            self.residences.set(id, Some(residence));
+        }
+    }
+
+    /// The store holds a checkpoint: what is neither in memory nor to be published is
+    /// forgotten here.
+    ///
+    /// A day that left memory with this very checkpoint is remembered until the next one: a
+    /// question that looked at the store before it may still be on its way to the shards.
+    pub fn committed(&mut self, checkpoint: u64, reports: &[TableReport]) {
+        let mut sizes: HashMap<TableId, usize> = HashMap::new();
+        for report in reports {
+            *sizes.entry(report.id).or_default() += report.bytes;
+        }
+        let residences = &self.residences;
+        self.days.retain(|id, day| {
+            day.bytes = sizes.get(id).copied();
+            let settled = matches!(day.residence, Residence::Partial(from) if from < checkpoint);
+            let keep = !settled || day.changed || day.is_pending();
+            if !keep {
+                residences.set(*id, None);
+            }
+            keep
+        });
+    }
+
+    /// The days that have changed since they were published.
+    pub fn pending(&self) -> Vec<PendingDay> {
+        let pending = self.days.iter().filter(|(_, d)| d.is_pending());
+        pending.map(|(id, d)| PendingDay { id: *id, record: d.record }).collect()
+    }
+
+    /// Number of days that have changed since they were published.
+    pub fn pending_count(&self) -> usize {
+        self.days.values().filter(|d| d.is_pending()).count()
+    }
+
+    /// Notes that a day was published with all events before a sequence number.
+    pub fn published(&mut self, id: TableId, sequence: u64) {
+        let Self { store, summary_numbers, days, residences } = self;
+        let day = days.entry(id).or_insert_with(|| {
+            let day = look_up(store, summary_numbers[id.summary], id.day);
+            residences.set(id, Some(day.residence));
+            day
+        });
+        day.record.published_sequence = day.record.published_sequence.max(sequence);
+        day.changed = true;
+    }
+
+    /// Forgets the days of a summary before a day.
+    pub fn forget_before(&mut self, summary: usize, before: i32) {
+        let residences = &self.residences;
+        self.days.retain(|id, _| {
+            let keep = id.summary != summary || id.day >= before;
+            if !keep {
+                residences.set(*id, None);
+            }
+            keep
+        });
+    }
+}
+
+fn look_up(store: &Store, number: u32, day: i32) -> Day {
+    let (record, residence) = match store.day(number, day) {
+        Ok(None) => (DayRecord::default(), Residence::Full),
+        Ok(Some(record)) => (record, Residence::Partial(0)),
+        Err(error) => {
+            // Treating it as partly in the store is right in either case.
+            tracing::error!(%error, "a day's record cannot be read");
+            (DayRecord::default(), Residence::Partial(0))
+        }
+    };
+    Day { record, residence, changed: false, bytes: None }
+}

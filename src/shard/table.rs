@@ -1,0 +1,318 @@
+//! The rows of one summary and one day that belong to one shard: a hash table of row
+//! numbers over growing storage. Rows are never removed one by one.
+//!
+//! A slot is one word: row number + 1 in the upper half, 32 bits of the key's hash in the
+//! lower; 0 is empty. The table doubles from the slots alone, without touching a row.
+
+use std::sync::Arc;
+
+use sketches::quantile::Quantile;
+use sketches::unique::Unique;
+
+use super::slab::{Arena, Slab};
+use crate::prefetch::prefetch;
+use crate::row::layout::{HEAD_WORDS, KEY_WORD, MARK_WORD, RowMut};
+use crate::row::{Layout, RowView};
+
+/// Bits of the mark word that the table uses, above those of the aggregates.
+const EPOCH_SHIFT: u32 = 48;
+
+/// No row.
+pub const NONE: u32 = u32::MAX;
+
+/// Rows of one summary and day.
+pub struct Table {
+    /// Where states lie.
+    pub layout: Arc<Layout>,
+    /// Whether rows hold only what changed since the day left memory: then the store has
+    /// the rest.
+    pub partial: bool,
+    /// Number of the batch that changed it last.
+    pub last_batch: u64,
+    pub(super) words: Slab<u64>,
+    pub(super) uniques: Slab<Unique>,
+    pub(super) quantiles: Slab<Quantile>,
+    pub(super) texts: Slab<Box<[u8]>>,
+    /// Heap bytes of sketches and texts.
+    pub(super) heap_bytes: usize,
+    keys: Arena,
+    slots: Vec<u64>,
+    rows: u32,
+    dirty: Vec<u32>,
+    epoch: u16,
+}
+
+impl Table {
+    /// No rows yet.
+    pub fn new(layout: Arc<Layout>, partial: bool) -> Self {
+        Self {
+            words: Slab::new(layout.words),
+            uniques: Slab::new(layout.uniques.len()),
+            quantiles: Slab::new(layout.quantiles),
+            texts: Slab::new(layout.texts),
+            layout,
+            partial,
+            last_batch: 0,
+            heap_bytes: 0,
+            keys: Arena::default(),
+            slots: vec![0; 16],
+            rows: 0,
+            dirty: Vec::new(),
+            epoch: 1,
+        }
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> u32 {
+        self.rows
+    }
+
+    /// Whether it has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let storage = self.words.bytes() + self.uniques.bytes() + self.quantiles.bytes();
+        let index = self.slots.capacity() * 8 + self.dirty.capacity() * 4;
+        storage + self.texts.bytes() + self.keys.bytes() + index + self.heap_bytes
+    }
+
+    /// The pieces of a row's key.
+    pub fn key(&self, row: u32) -> &[u8] {
+        self.keys.get(self.words.get(row as usize)[KEY_WORD])
+    }
+
+    /// A row.
+    pub fn row(&self, row: u32) -> RowView<'_> {
+        let row = row as usize;
+        RowView {
+            words: self.words.get(row),
+            uniques: self.uniques.get(row),
+            quantiles: self.quantiles.get(row),
+            texts: self.texts.get(row),
+        }
+    }
+
+    /// A row, to be changed.
+    pub fn row_mut(&mut self, row: u32) -> RowMut<'_> {
+        let row = row as usize;
+        RowMut {
+            words: self.words.get_mut(row),
+            uniques: self.uniques.get_mut(row),
+            quantiles: self.quantiles.get_mut(row),
+            texts: self.texts.get_mut(row),
+        }
+    }
+
+    /// Makes room for `more` rows, so that no insert of theirs has to.
+    pub fn reserve(&mut self, more: usize) {
+        // At most three quarters full.
+        let needed = (self.rows as usize + more) * 4 / 3;
+        if needed < self.slots.len() {
+            return;
+        }
+        let mut slots = vec![0; needed.next_power_of_two() * 2];
+        let mask = slots.len() - 1;
+        for &slot in self.slots.iter().filter(|&&s| s != 0) {
+            let mut at = slot as u32 as usize & mask;
+            while slots[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            slots[at] = slot;
+        }
+        self.slots = slots;
+    }
+
+    /// Starts to fetch the slot where a key would be.
+    #[inline]
+    pub fn fetch_slot(&self, hash: u32) {
+        prefetch(&self.slots[hash as usize & (self.slots.len() - 1)]);
+    }
+
+    /// The first row whose key may have this hash, or [`NONE`]; starts to fetch it.
+    #[inline]
+    pub fn candidate(&self, hash: u32) -> u32 {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            match self.slots[at] {
+                0 => return NONE,
+                slot if slot as u32 == hash => {
+                    let row = (slot >> 32) as u32 - 1;
+                    prefetch(&self.words.get(row as usize)[KEY_WORD]);
+                    return row;
+                }
+                _ => at = (at + 1) & mask,
+            }
+        }
+    }
+
+    /// Starts to fetch the key and the sketches of a row.
+    #[inline]
+    pub fn fetch_row(&self, row: u32) {
+        let row = row as usize;
+        prefetch(self.keys.get(self.words.get(row)[KEY_WORD]));
+        if let Some(first) = self.uniques.get(row).first() {
+            prefetch(first);
+        }
+        if let Some(first) = self.quantiles.get(row).first() {
+            prefetch(first);
+        }
+    }
+
+    /// The row of a key, given as pieces.
+    #[inline]
+    pub fn find<'a>(&self, hash: u32, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Option<u32> {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            match self.slots[at] {
+                0 => return None,
+                slot if slot as u32 == hash => {
+                    let row = (slot >> 32) as u32 - 1;
+                    if self.has_key(row, pieces.clone()) {
+                        return Some(row);
+                    }
+                }
+                _ => {}
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Whether a row has a key: all of its bytes are compared, the hash decides nothing.
+    #[inline]
+    pub fn has_key<'a>(&self, row: u32, pieces: impl Iterator<Item = &'a [u8]>) -> bool {
+        let mut rest = self.key(row);
+        for piece in pieces {
+            match rest.strip_prefix(piece) {
+                Some(after) => rest = after,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
+    /// Adds a row for a key that has none. There must be room ([`Table::reserve`]).
+    ///
+    /// # Panics
+    /// Beyond 2^32 - 2 rows, which no memory limit admits.
+    pub fn insert<'a>(&mut self, hash: u32, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> u32 {
+        assert!(self.rows < NONE - 1, "a table of 2^32 rows");
+        let row = self.rows;
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        while self.slots[at] != 0 {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = u64::from(row + 1) << 32 | u64::from(hash);
+        let layout = &self.layout;
+        let head = [self.keys.push(pieces), layout.defined];
+        let states = layout.words - HEAD_WORDS;
+        self.words.push(head.into_iter().chain(std::iter::repeat_n(0, states)));
+        self.uniques.push(layout.uniques.iter().map(|&log2m| Unique::new(log2m)));
+        self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
+        self.texts.push((0..layout.texts).map(|_| Box::default()));
+        self.rows += 1;
+        row
+    }
+
+    /// The epoch in which a row was changed last; 0: not since it was stored.
+    #[inline]
+    pub fn epoch_of(&self, row: u32) -> u16 {
+        (self.words.get(row as usize)[MARK_WORD] >> EPOCH_SHIFT) as u16
+    }
+
+    /// The epoch that changes now.
+    pub fn epoch(&self) -> u16 {
+        self.epoch
+    }
+
+    fn set_epoch(&mut self, row: u32, epoch: u16) {
+        let mark = &mut self.words.get_mut(row as usize)[MARK_WORD];
+        *mark = *mark & ((1 << EPOCH_SHIFT) - 1) | u64::from(epoch) << EPOCH_SHIFT;
+    }
+
+    /// Notes that a row changes.
+    #[inline]
+    pub fn touch(&mut self, row: u32) {
+        if self.epoch_of(row) != self.epoch {
+            self.set_epoch(row, self.epoch);
+            self.dirty.push(row);
+        }
+    }
+
+    /// Notes that a row is stored as it is.
+    pub fn clean(&mut self, row: u32) {
+        self.set_epoch(row, 0);
+    }
+
+    /// Ends the epoch: gives the rows that changed in it, and the epoch.
+    pub fn take_dirty(&mut self) -> (Vec<u32>, u16) {
+        let ended = self.epoch;
+        self.epoch = if ended == u16::MAX { 1 } else { ended + 1 };
+        (std::mem::take(&mut self.dirty), ended)
+    }
+
+    /// The rows that changed since the last cut.
+    pub fn dirty(&self) -> &[u32] {
+        &self.dirty
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn table() -> Table {
+        let text = r#"
+            event = { time = { field = "t", format = "unix_s" } }
+            field = [{ name = "a" }]
+            summary = [{ name = "s", dimensions = ["a"], aggregates = [{ name = "n", count = true }] }]
+        "#;
+        let config = Config::parse(text, "test.toml".as_ref()).unwrap();
+        let schema = &config.schema;
+        let layout = Layout::new(schema, &schema.summaries[0], 1, vec![0]);
+        Table::new(Arc::new(layout), false)
+    }
+
+    #[test]
+    fn keys_with_equal_hashes_are_different_rows() {
+        let mut table = table();
+        let keys: Vec<Vec<u8>> = (0..3000u32).map(|i| i.to_be_bytes().to_vec()).collect();
+        for (i, key) in keys.iter().enumerate() {
+            table.reserve(1);
+            // All hashes collide in three values.
+            assert_eq!(table.find(i as u32 % 3, [key.as_slice()].into_iter()), None);
+            assert_eq!(table.insert(i as u32 % 3, [key.as_slice()].into_iter()), i as u32);
+            if i > 200 {
+                continue;
+            }
+            for (j, key) in keys[..=i].iter().enumerate() {
+                let pieces = [&key[..2], &key[2..]].into_iter();
+                assert_eq!(table.find(j as u32 % 3, pieces), Some(j as u32));
+            }
+        }
+        assert_eq!(table.find(0, [&keys[0][..3]].into_iter()), None);
+        assert_eq!(table.key(2999), keys[2999]);
+        assert!(table.bytes() > 3000 * 24);
+    }
+
+    #[test]
+    fn epochs_tell_what_changed() {
+        let mut table = table();
+        table.reserve(2);
+        let (a, b) = (table.insert(1, [&b"a"[..]].into_iter()), table.insert(2, [&b"b"[..]].into_iter()));
+        table.touch(a);
+        table.touch(a);
+        assert_eq!(table.take_dirty(), (vec![a], 1));
+        table.touch(b);
+        assert_eq!((table.epoch_of(a), table.epoch_of(b)), (1, 2));
+        table.clean(a);
+        assert_eq!(table.epoch_of(a), 0);
+        assert_eq!(table.dirty(), [b]);
+    }
+}

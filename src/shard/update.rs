@@ -1,0 +1,191 @@
+//! Applies a batch's entries to one table.
+//!
+//! A look-up in a large table is one miss after another: slot, row, key, sketch. So entries
+//! go through in chunks, one phase for all of a chunk before the next phase, each phase
+//! fetching ahead what the next one reads. DESIGN figures: 56 ns for a look-up by itself,
+//! 16 ns in phases, in a table of ten million rows.
+
+use sketches::quantile::Quantile;
+use sketches::unique::Unique;
+
+use super::cut::Watchers;
+use super::table::{NONE, Table};
+use crate::event::{Column, Value, Values};
+use crate::partition::{Entry, SummaryPlan, UpdateKind, Work};
+use crate::row::layout::{MARK_WORD, Place, Slot, read_sum, write_sum};
+use crate::row::state::{add, word_of_float};
+
+/// Entries that go through the phases together.
+const CHUNK: usize = 64;
+
+/// A row and the event that changes it.
+#[derive(Clone, Copy, Default)]
+struct Hit {
+    row: u32,
+    event: u32,
+}
+
+/// Applies entries to a table. `watchers` see each row before it changes.
+pub fn apply(
+    table: &mut Table,
+    plan: &SummaryPlan,
+    work: &Work,
+    entries: &[Entry],
+    watchers: &mut Watchers<'_>,
+) {
+    for chunk in entries.chunks(CHUNK) {
+        let mut hits = [Hit::default(); CHUNK];
+        let hits = &mut hits[..chunk.len()];
+        find_rows(table, plan, work, chunk, hits);
+        for hit in hits.iter() {
+            watchers.before_change(table, hit.row);
+            table.touch(hit.row);
+        }
+        for (aggregate, update) in plan.updates.iter().enumerate() {
+            let selected = &work.prepared.selected[update.selection];
+            if work.prepared.all_selected[update.selection] {
+                update_all(table, aggregate, update.kind, work, hits.iter().copied());
+            } else {
+                let seen = hits.iter().copied().filter(|h| selected.get(h.event as usize));
+                update_all(table, aggregate, update.kind, work, seen);
+            }
+        }
+    }
+}
+
+/// Finds or makes the row of each entry.
+fn find_rows(table: &mut Table, plan: &SummaryPlan, work: &Work, chunk: &[Entry], hits: &mut [Hit]) {
+    table.reserve(chunk.len());
+    chunk.iter().for_each(|entry| table.fetch_slot(entry.hash));
+    for (hit, entry) in hits.iter_mut().zip(chunk) {
+        *hit = Hit { row: table.candidate(entry.hash), event: entry.event };
+    }
+    hits.iter().filter(|h| h.row != NONE).for_each(|h| table.fetch_row(h.row));
+    for (hit, entry) in hits.iter_mut().zip(chunk) {
+        let event = entry.event as usize;
+        let pieces = plan.dimensions.iter().map(|&slot| work.prepared.pieces[slot].get(event));
+        if hit.row == NONE || !table.has_key(hit.row, pieces.clone()) {
+            // A new key, a key that the chunk itself made, or a neighbour with equal hash.
+            hit.row = table
+                .find(entry.hash, pieces.clone())
+                .unwrap_or_else(|| table.insert(entry.hash, pieces));
+        }
+    }
+}
+
+/// Updates one aggregate of the rows that were hit.
+fn update_all(
+    table: &mut Table,
+    aggregate: usize,
+    kind: UpdateKind,
+    work: &Work,
+    hits: impl Iterator<Item = Hit>,
+) {
+    let prepared = &work.prepared;
+    match (kind, table.layout.slots[aggregate]) {
+        (UpdateKind::Count, Slot::Count(at)) => {
+            for hit in hits {
+                table.words.get_mut(hit.row as usize)[at] += 1;
+            }
+        }
+        (UpdateKind::SumInt(field), Slot::Sum(at)) => {
+            let Values::Int(values) = &work.batch.fields[field].values else { return };
+            for hit in hits {
+                let words = table.words.get_mut(hit.row as usize);
+                let value = i128::from(values[hit.event as usize]);
+                write_sum(words, at, add(read_sum(words, at), value));
+            }
+        }
+        (UpdateKind::SumFloat(number), Slot::FixedSum(at)) => {
+            let values = &prepared.fixed[number];
+            for hit in hits {
+                let words = table.words.get_mut(hit.row as usize);
+                write_sum(words, at, add(read_sum(words, at), values[hit.event as usize]));
+            }
+        }
+        (UpdateKind::Unique(slot), Slot::Unique(at, _)) => {
+            let coupons = &prepared.coupons[slot];
+            for hit in hits {
+                let unique = &mut table.uniques.get_mut(hit.row as usize)[at];
+                let before = Unique::heap_bytes(unique);
+                unique.insert(coupons[hit.event as usize]);
+                table.heap_bytes = table.heap_bytes + unique.heap_bytes() - before;
+            }
+        }
+        (UpdateKind::Quantile(slot), Slot::Quantile(at)) => {
+            let (bins, number) = (&prepared.bins[slot], prepared.bin_numbers[slot]);
+            let (values, fixed) = (&prepared.numbers[number], &prepared.fixed[number]);
+            for hit in hits {
+                let event = hit.event as usize;
+                let quantile = &mut table.quantiles.get_mut(hit.row as usize)[at];
+                let before = Quantile::heap_bytes(quantile);
+                quantile.insert(bins[event], values[event], fixed[event]);
+                table.heap_bytes = table.heap_bytes + quantile.heap_bytes() - before;
+            }
+        }
+        (UpdateKind::Min(field), Slot::Min(place)) => {
+            keep(table, aggregate, place, None, &work.batch.fields[field], work, hits, |new, old| {
+                new < old
+            });
+        }
+        (UpdateKind::Max(field), Slot::Max(place)) => {
+            keep(table, aggregate, place, None, &work.batch.fields[field], work, hits, |new, old| {
+                new > old
+            });
+        }
+        (UpdateKind::Last(field), Slot::Last(time, place)) => {
+            let column = &work.batch.fields[field];
+            keep(table, aggregate, place, Some(time), column, work, hits, |new, old| new > old);
+        }
+        (kind, slot) => unreachable!("{kind:?} with {slot:?}: plan and layout are of one schema"),
+    }
+}
+
+/// What decides which value is kept: the time (0 where none counts), then the value.
+type Rank<'a> = (i64, i64, &'a [u8]);
+
+/// Keeps one value per row: the new one where there is none or where it `wins`.
+#[allow(clippy::too_many_arguments)] // one loop for three aggregates
+fn keep(
+    table: &mut Table,
+    aggregate: usize,
+    place: Place,
+    time_word: Option<usize>,
+    column: &Column,
+    work: &Work,
+    hits: impl Iterator<Item = Hit>,
+    wins: impl Fn(Rank<'_>, Rank<'_>) -> bool,
+) {
+    for hit in hits {
+        let (row, event) = (hit.row as usize, hit.event as usize);
+        let time = time_word.map_or(0, |_| work.batch.time_us[event]);
+        let (word, text): (i64, &[u8]) = match column.get(event) {
+            Value::Null => continue,
+            Value::Text(text) => (0, text),
+            Value::Int(i) => (i, b""),
+            Value::Float(f) => (word_of_float(f), b""),
+            Value::Bool(b) => (i64::from(b), b""),
+        };
+        let words = table.words.get_mut(row);
+        let has = words[MARK_WORD] >> aggregate & 1 == 1;
+        let old_time = time_word.map_or(0, |at| words[at] as i64);
+        let (old_word, old_text): (i64, &[u8]) = match place {
+            Place::Word(at) => (words[at] as i64, b""),
+            Place::Text(at) => (0, &table.texts.get(row)[at]),
+        };
+        if has && !wins((time, word, text), (old_time, old_word, old_text)) {
+            continue;
+        }
+        words[MARK_WORD] |= 1 << aggregate;
+        if let Some(at) = time_word {
+            words[at] = time as u64;
+        }
+        match place {
+            Place::Word(at) => words[at] = word as u64,
+            Place::Text(at) => {
+                table.heap_bytes = table.heap_bytes + text.len() - old_text.len();
+                table.texts.get_mut(row)[at] = text.into();
+            }
+        }
+    }
+}
