@@ -1,7 +1,7 @@
 //! The form in which a row's unique count is published: bytes that PostgreSQL's `hll(n)`
 //! columns take and unite with their own.
 
-use crate::unique::{Content, Unique, register};
+use crate::unique::{Content, Family, Unique};
 
 const EMPTY: u8 = 0x11;
 const SPARSE: u8 = 0x13;
@@ -16,7 +16,11 @@ const CUTOFFS: u8 = 0x7f;
 /// PostgreSQL's `hll(log2m)`: 5 bits a register, expthresh −1, sparseon 1.
 ///
 /// PostgreSQL takes log2m up to 17. Coupons do not hold the hash that EXPLICIT needs.
+///
+/// # Panics
+/// Where `u` is not of the family [`Family::Ak`].
 pub fn write_row(u: &Unique, out: &mut Vec<u8>) {
+    assert_eq!(u.family(), Family::Ak, "only a unique count of the family ak has this form");
     let log2m = u.log2m();
     let kind_at = out.len();
     out.extend_from_slice(&[EMPTY, ((REGISTER_BITS - 1) as u8) << 5 | log2m, CUTOFFS]);
@@ -49,10 +53,10 @@ fn entries(u: &Unique) -> Vec<(u32, u8)> {
     const CAP: u8 = (1 << REGISTER_BITS) - 1;
     match u.content() {
         Content::Coupons(coupons) => {
-            let log2m = u.log2m();
+            let shape = u.shape();
             let mut entries: Vec<(u32, u8)> = coupons
                 .into_iter()
-                .map(|bits| register(bits, log2m))
+                .map(|bits| shape.register(bits))
                 .map(|(index, value)| (index as u32, value.min(CAP)))
                 .collect();
             // Of one index, the greatest value comes first and stays.

@@ -5,16 +5,17 @@
 //! Which of the two it is depends on the content alone, never on the order of updates
 //! and merges: on the number of distinct coupons, and the least log2m that took part.
 
+mod batch;
 mod coupon;
 mod encoding;
 mod estimate;
 mod set;
 mod storage;
 
-pub use coupon::Coupon;
+pub use batch::insert_batch;
+pub(crate) use coupon::Shape;
+pub use coupon::{Coupon, Family};
 pub use estimate::Estimate;
-
-pub(crate) use coupon::register;
 use storage::{Storage, View, ViewMut};
 
 /// The least and greatest log2m.
@@ -32,47 +33,42 @@ pub(crate) fn most_coupons(log2m: u8) -> usize {
 }
 
 impl Unique {
-    /// No values yet; 2^`log2m` registers once it has become dense. The standard error
-    /// is then 1.04 / √2^`log2m`: 0.81 % for 14.
+    /// No values yet, of the family [`Family::Ak`]; 2^`log2m` registers once it has become
+    /// dense. The standard error is then 1.04 / √2^`log2m`: 0.81 % for 14.
     ///
     /// # Panics
     /// Where `log2m` is not one of [`LOG2M`].
     pub fn new(log2m: u8) -> Self {
-        assert!(LOG2M.contains(&log2m), "log2m is {log2m}, not 4 to 18");
-        Self(Storage::empty(log2m))
+        Self::with_family(Family::Ak, log2m)
     }
 
-    /// Counts the value of `coupon`.
+    /// As [`Unique::new`], of a family.
+    ///
+    /// # Panics
+    /// Where `log2m` is not one of [`LOG2M`].
+    pub fn with_family(family: Family, log2m: u8) -> Self {
+        assert!(LOG2M.contains(&log2m), "log2m is {log2m}, not 4 to 18");
+        Self(Storage::empty(Shape::new(family, log2m)))
+    }
+
+    /// Counts the value of `coupon`, which must be of the same family.
     #[inline]
     pub fn insert(&mut self, coupon: Coupon) {
-        let bits = coupon.to_bits();
-        match self.0.boxed_view_mut() {
-            Some(ViewMut::Registers(registers)) => raise(registers, bits),
-            Some(ViewMut::Coupons { log2m, len, places }) => {
-                if let Err(set::Full) = set::insert(places, len, most_coupons(log2m), bits) {
-                    self.grow(bits);
-                }
-            }
-            None => self.insert_inline(bits),
-        }
+        self.insert_bits(coupon.to_bits());
     }
 
     /// Counts the values of `other` as well. Of different log2m, the lesser remains.
+    ///
+    /// # Panics
+    /// Where the families differ.
     pub fn merge(&mut self, other: &Self) {
+        assert_eq!(self.family(), other.family(), "the families of two unique counts differ");
         self.fold(other.log2m());
         match other.0.view() {
-            View::Coupons { places, .. } => {
-                for &bits in places {
-                    if let Some(coupon) = Coupon::from_bits(bits) {
-                        self.insert(coupon);
-                    }
-                }
-            }
-            View::Registers(theirs) => {
+            View::Coupons { places, .. } => self.insert_places(places),
+            View::Registers { shape, registers } => {
                 self.make_registers();
-                if let Some(ViewMut::Registers(mine)) = self.0.boxed_view_mut() {
-                    merge_registers(mine, theirs);
-                }
+                self.merge_registers(shape, registers);
             }
         }
     }
@@ -82,14 +78,12 @@ impl Unique {
         if log2m >= self.log2m() {
             return;
         }
-        let mut folded = Self::new(log2m);
+        let mut folded = Self::with_family(self.family(), log2m);
         match self.0.view() {
-            View::Coupons { .. } => folded.extend(self),
-            View::Registers(theirs) => {
+            View::Coupons { places, .. } => folded.insert_places(places),
+            View::Registers { shape, registers } => {
                 folded.make_registers();
-                if let Some(ViewMut::Registers(mine)) = folded.0.boxed_view_mut() {
-                    merge_registers(mine, theirs);
-                }
+                folded.merge_registers(shape, registers);
             }
         }
         *self = folded;
@@ -102,17 +96,19 @@ impl Unique {
 
     /// The binary logarithm of the number of registers.
     pub fn log2m(&self) -> u8 {
-        match self.0.view() {
-            View::Coupons { log2m, .. } => log2m,
-            View::Registers(registers) => registers.len().trailing_zeros() as u8,
-        }
+        self.shape().log2m()
+    }
+
+    /// Whose coupons it takes.
+    pub fn family(&self) -> Family {
+        self.shape().family()
     }
 
     /// The number of distinct coupons, as long as they are kept; `None` once dense.
     pub fn coupons(&self) -> Option<u32> {
         match self.0.view() {
             View::Coupons { len, .. } => Some(len),
-            View::Registers(_) => None,
+            View::Registers { .. } => None,
         }
     }
 
@@ -121,7 +117,7 @@ impl Unique {
         match (&self.0, self.0.view()) {
             (Storage::Inline { .. }, _) => 0,
             (_, View::Coupons { places, .. }) => size_of_val(places),
-            (_, View::Registers(registers)) => registers.len(),
+            (_, View::Registers { registers, .. }) => registers.len(),
         }
     }
 
@@ -134,19 +130,44 @@ impl Unique {
                 sorted.sort_unstable();
                 Content::Coupons(sorted)
             }
-            View::Registers(registers) => Content::Registers(registers),
+            View::Registers { registers, .. } => Content::Registers(registers),
         }
     }
 
-    /// Inserts the coupons of `other`.
-    fn extend(&mut self, other: &Self) {
-        if let View::Coupons { places, .. } = other.0.view() {
-            for &bits in places {
-                if let Some(coupon) = Coupon::from_bits(bits) {
-                    self.insert(coupon);
+    /// Its family and log2m.
+    pub(crate) fn shape(&self) -> Shape {
+        match self.0.view() {
+            View::Coupons { shape, .. } | View::Registers { shape, .. } => shape,
+        }
+    }
+
+    /// Registers of zero, to be filled, in place of what it holds.
+    pub(crate) fn fresh_registers(&mut self) -> &mut [u8] {
+        self.0 = Storage::registers(self.shape());
+        match self.0.boxed_view_mut() {
+            Some(ViewMut::Registers { registers, .. }) => registers,
+            _ => unreachable!("they were made registers"),
+        }
+    }
+
+    /// Counts a coupon.
+    #[inline]
+    fn insert_bits(&mut self, bits: u32) {
+        match self.0.boxed_view_mut() {
+            Some(ViewMut::Registers { shape, registers }) => raise(registers, shape, bits),
+            Some(ViewMut::Coupons { shape, len, places }) => {
+                let most = most_coupons(shape.log2m());
+                if let Err(set::Full) = set::insert(places, len, most, bits) {
+                    self.grow(bits);
                 }
             }
+            None => self.insert_inline(bits),
         }
+    }
+
+    /// Counts the coupons in `places`, of which some may be free.
+    fn insert_places(&mut self, places: &[u32]) {
+        places.iter().filter(|&&bits| bits != 0).for_each(|&bits| self.insert_bits(bits));
     }
 
     /// As long as the coupons fit into the sketch itself.
@@ -170,16 +191,13 @@ impl Unique {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, bits: u32) {
-        let View::Coupons { log2m, len, places } = self.0.view() else { return };
-        let most = most_coupons(log2m);
+        let View::Coupons { shape, len, places } = self.0.view() else { return };
+        let most = most_coupons(shape.log2m());
         if len as usize >= most {
             self.make_registers();
-            if let Some(ViewMut::Registers(registers)) = self.0.boxed_view_mut() {
-                raise(registers, bits);
-            }
-            return;
+            return self.insert_bits(bits);
         }
-        let mut longer = Storage::with_room(log2m, len as usize);
+        let mut longer = Storage::with_room(shape, len as usize);
         if let Some(ViewMut::Coupons { len, places: new, .. }) = longer.boxed_view_mut() {
             for &bits in places.iter().filter(|&&bits| bits != 0).chain([&bits]) {
                 let inserted = set::insert(new, len, most, bits);
@@ -191,14 +209,19 @@ impl Unique {
 
     /// Turns coupons into registers.
     fn make_registers(&mut self) {
-        if let View::Coupons { log2m, places, .. } = self.0.view() {
-            let mut dense = Storage::registers(log2m);
-            if let Some(ViewMut::Registers(registers)) = dense.boxed_view_mut() {
-                for &bits in places.iter().filter(|&&bits| bits != 0) {
-                    raise(registers, bits);
-                }
+        if let View::Coupons { places, .. } = self.0.view() {
+            let mut dense = Self(Storage::registers(self.shape()));
+            dense.insert_places(places);
+            *self = dense;
+        }
+    }
+
+    /// Raises its registers to those of a sketch of its family and at least its log2m.
+    fn merge_registers(&mut self, theirs: Shape, registers: &[u8]) {
+        if let Some(ViewMut::Registers { shape, registers: mine }) = self.0.boxed_view_mut() {
+            for (part, registers) in registers.chunks_exact(mine.len()).enumerate() {
+                merge_part(mine, shape.log2m(), registers, theirs, part);
             }
-            self.0 = dense;
         }
     }
 }
@@ -213,37 +236,47 @@ pub(crate) enum Content<'a> {
 
 /// Raises the register of a coupon.
 #[inline]
-fn raise(registers: &mut [u8], bits: u32) {
-    let (index, value) = register(bits, registers.len().trailing_zeros() as u8);
+fn raise(registers: &mut [u8], shape: Shape, bits: u32) {
+    let (index, value) = shape.register(bits);
     let register = &mut registers[index];
     *register = value.max(*register);
 }
 
-/// Raises `mine` to `theirs`, which are as many or more.
-fn merge_registers(mine: &mut [u8], theirs: &[u8]) {
-    // A register of the longer kind whose number has bits beyond the shorter one stands
-    // for values whose rank those bits tell; the first part has none set.
-    let added_bits = (theirs.len() / mine.len()).trailing_zeros() as u8;
-    for (part, theirs) in theirs.chunks_exact(mine.len()).enumerate() {
-        if part == 0 {
-            for (mine, &theirs) in mine.iter_mut().zip(theirs) {
-                let folded = if theirs == 0 { 0 } else { theirs + added_bits };
-                *mine = folded.max(*mine);
-            }
-        } else {
-            let rank = part.trailing_zeros() as u8 + 1;
-            for (mine, &theirs) in mine.iter_mut().zip(theirs) {
-                let folded = if theirs == 0 { 0 } else { rank };
-                *mine = folded.max(*mine);
-            }
+/// Raises `mine` to one part of as many registers of `theirs`.
+fn merge_part(mine: &mut [u8], log2m: u8, registers: &[u8], theirs: Shape, part: usize) {
+    let raise = |mine: &mut [u8], fold: &dyn Fn(u8) -> u8| {
+        let folded: [u8; 64] = std::array::from_fn(|value| fold(value as u8));
+        for (mine, &register) in mine.iter_mut().zip(registers) {
+            *mine = folded[usize::from(register & 63)].max(*mine);
         }
+    };
+    match theirs.family() {
+        _ if theirs.log2m() == log2m => max_in_place(mine, registers),
+        Family::DataSketches => max_in_place(mine, registers),
+        // The bits of a register's number beyond the lesser log2m belong to the rank: they
+        // tell it, or if none is set they come before it.
+        Family::Ak if part > 0 => {
+            let rank = part.trailing_zeros() as u8 + 1;
+            raise(mine, &|value| if value == 0 { 0 } else { rank });
+        }
+        Family::Ak => {
+            let zeros = theirs.log2m() - log2m;
+            raise(mine, &|value| if value == 0 { 0 } else { value + zeros });
+        }
+    }
+}
+
+/// Raises each of `mine` to its counterpart.
+fn max_in_place(mine: &mut [u8], theirs: &[u8]) {
+    for (mine, &theirs) in mine.iter_mut().zip(theirs) {
+        *mine = theirs.max(*mine);
     }
 }
 
 impl PartialEq for Unique {
     /// Equal content, in whatever order it came.
     fn eq(&self, other: &Self) -> bool {
-        self.log2m() == other.log2m()
+        self.shape() == other.shape()
             && match (self.content(), other.content()) {
                 (Content::Coupons(a), Content::Coupons(b)) => a == b,
                 (Content::Registers(a), Content::Registers(b)) => a == b,
@@ -257,6 +290,7 @@ impl Eq for Unique {}
 impl std::fmt::Debug for Unique {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Unique")
+            .field("family", &self.family())
             .field("log2m", &self.log2m())
             .field("coupons", &self.coupons())
             .field("estimate", &self.estimate().value)
@@ -276,7 +310,7 @@ mod tests {
             hashes.iter().map(|&hash| Coupon::of_hash(hash).to_bits()).collect();
         let mut registers = vec![0u8; 1 << log2m];
         for &bits in &coupons {
-            raise(&mut registers, bits);
+            raise(&mut registers, Shape::new(Family::Ak, log2m), bits);
         }
         ((coupons.len() <= most_coupons(log2m)).then_some(coupons), registers)
     }

@@ -55,6 +55,17 @@ pub(super) fn insert(
     }
 }
 
+/// Reads the place where the search for `bits` starts.
+#[inline]
+pub(super) fn touch(places: &[u32], bits: u32) -> u32 {
+    if places.len() <= LIST {
+        // The rest of the list follows, and the processor reads ahead.
+        return places[0];
+    }
+    let groups = places.as_chunks::<16>().0;
+    groups[home(bits, groups.len())][0]
+}
+
 /// Whether a list, its free places included, holds `bits`.
 #[inline]
 fn list_contains(places: &[u32], bits: u32) -> bool {

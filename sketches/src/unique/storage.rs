@@ -4,21 +4,23 @@
 //! unsafe code; one variant per length, all with their box at the same offset, which the
 //! compiler turns into one load and a table of lengths.
 
+use super::coupon::Shape;
+
 /// Up to this length a box of coupons is a list in order of arrival, beyond a hash set.
 pub(super) const LIST: usize = 64;
 
 /// How the content looks from outside.
 pub(super) enum View<'a> {
     /// Coupons, zero where a place is free; a list fills from the front.
-    Coupons { log2m: u8, len: u32, places: &'a [u32] },
+    Coupons { shape: Shape, len: u32, places: &'a [u32] },
     /// 2^log2m registers.
-    Registers(&'a [u8]),
+    Registers { shape: Shape, registers: &'a [u8] },
 }
 
 /// The same, to be changed.
 pub(super) enum ViewMut<'a> {
-    Coupons { log2m: u8, len: &'a mut u32, places: &'a mut [u32] },
-    Registers(&'a mut [u8]),
+    Coupons { shape: Shape, len: &'a mut u32, places: &'a mut [u32] },
+    Registers { shape: Shape, registers: &'a mut [u8] },
 }
 
 macro_rules! storage {
@@ -26,9 +28,9 @@ macro_rules! storage {
         /// The content; see the head of this file.
         #[derive(Clone)]
         pub(super) enum Storage {
-            Inline { log2m: u8, len: u8, places: [u32; 3] },
-            $($set { log2m: u8, len: u32, places: Box<[u32; $places]> },)*
-            $($dense { registers: Box<[u8; 1 << $log2m]> },)*
+            Inline { shape: Shape, len: u8, places: [u32; 3] },
+            $($set { shape: Shape, len: u32, places: Box<[u32; $places]> },)*
+            $($dense { shape: Shape, registers: Box<[u8; 1 << $log2m]> },)*
         }
 
         /// The lengths that a box of coupons can have.
@@ -36,18 +38,18 @@ macro_rules! storage {
 
         impl Storage {
             /// Free places for coupons, `length` of them, one of [`LENGTHS`].
-            fn coupons(log2m: u8, length: usize) -> Self {
+            fn coupons(shape: Shape, length: usize) -> Self {
                 match length {
-                    $($places => Self::$set { log2m, len: 0, places: boxed() },)*
+                    $($places => Self::$set { shape, len: 0, places: boxed() },)*
                     _ => unreachable!("{length} places is not one of the lengths"),
                 }
             }
 
-            /// 2^`log2m` registers of zero.
-            pub(super) fn registers(log2m: u8) -> Self {
-                match log2m {
-                    $($log2m => Self::$dense { registers: boxed() },)*
-                    _ => unreachable!("log2m {log2m} is not one of 4 to 18"),
+            /// 2^log2m registers of zero.
+            pub(super) fn registers(shape: Shape) -> Self {
+                match shape.log2m() {
+                    $($log2m => Self::$dense { shape, registers: boxed() },)*
+                    log2m => unreachable!("log2m {log2m} is not one of 4 to 18"),
                 }
             }
 
@@ -56,10 +58,12 @@ macro_rules! storage {
             fn boxed_view(&self) -> Option<View<'_>> {
                 Some(match self {
                     Self::Inline { .. } => return None,
-                    $(Self::$set { log2m, len, places } => {
-                        View::Coupons { log2m: *log2m, len: *len, places: &places[..] }
+                    $(Self::$set { shape, len, places } => {
+                        View::Coupons { shape: *shape, len: *len, places: &places[..] }
                     })*
-                    $(Self::$dense { registers } => View::Registers(&registers[..]),)*
+                    $(Self::$dense { shape, registers } => {
+                        View::Registers { shape: *shape, registers: &registers[..] }
+                    })*
                 })
             }
 
@@ -68,10 +72,12 @@ macro_rules! storage {
             pub(super) fn boxed_view_mut(&mut self) -> Option<ViewMut<'_>> {
                 Some(match self {
                     Self::Inline { .. } => return None,
-                    $(Self::$set { log2m, len, places } => {
-                        ViewMut::Coupons { log2m: *log2m, len, places: &mut places[..] }
+                    $(Self::$set { shape, len, places } => {
+                        ViewMut::Coupons { shape: *shape, len, places: &mut places[..] }
                     })*
-                    $(Self::$dense { registers } => ViewMut::Registers(&mut registers[..]),)*
+                    $(Self::$dense { shape, registers } => {
+                        ViewMut::Registers { shape: *shape, registers: &mut registers[..] }
+                    })*
                 })
             }
         }
@@ -89,22 +95,22 @@ storage! {
 
 impl Storage {
     /// Nothing yet.
-    pub(super) const fn empty(log2m: u8) -> Self {
-        Self::Inline { log2m, len: 0, places: [0; 3] }
+    pub(super) const fn empty(shape: Shape) -> Self {
+        Self::Inline { shape, len: 0, places: [0; 3] }
     }
 
     /// The shortest box that takes `count` coupons and has room for one more.
-    pub(super) fn with_room(log2m: u8, count: usize) -> Self {
+    pub(super) fn with_room(shape: Shape, count: usize) -> Self {
         let length = LENGTHS.iter().find(|&&length| room(length) > count);
-        Self::coupons(log2m, *length.expect("a count beyond the limit has become registers"))
+        Self::coupons(shape, *length.expect("a count beyond the limit has become registers"))
     }
 
     /// What it holds.
     #[inline]
     pub(super) fn view(&self) -> View<'_> {
         match self {
-            Self::Inline { log2m, len, places } => {
-                View::Coupons { log2m: *log2m, len: u32::from(*len), places: &places[..] }
+            Self::Inline { shape, len, places } => {
+                View::Coupons { shape: *shape, len: u32::from(*len), places: &places[..] }
             }
             _ => self.boxed_view().expect("what is not inline is boxed"),
         }
