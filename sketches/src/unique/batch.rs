@@ -15,9 +15,9 @@ impl Unique {
     #[inline]
     pub fn touch(&self, coupon: Coupon) -> u32 {
         match self.0.view() {
-            View::Coupons { places, .. } => set::touch(places, coupon.to_bits()),
-            View::Registers { shape, registers } => {
-                u32::from(registers[shape.register(coupon.to_bits()).0])
+            View::Coupons { places, .. } => set::touch(self.shape(), places, coupon.to_bits()),
+            View::Registers(registers) => {
+                u32::from(registers[self.shape().register(coupon.to_bits()).0])
             }
         }
     }

@@ -84,12 +84,16 @@ impl Coupon {
     }
 }
 
-/// What the coupons of a sketch become: its family, and the log2m of its registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the coupons of a sketch become: its family, the log2m of its registers; and what
+/// they are now: a list, a hash set, or registers.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape(u8);
 
 impl Shape {
     const DATASKETCHES: u8 = 0x80;
+    const DENSE: u8 = 0x40;
+    const HASHED: u8 = 0x20;
+    const LOG2M: u8 = 0x1f;
 
     pub(crate) const fn new(family: Family, log2m: u8) -> Self {
         match family {
@@ -105,7 +109,29 @@ impl Shape {
 
     #[inline]
     pub(crate) fn log2m(self) -> u8 {
-        self.0 & !Self::DATASKETCHES
+        self.0 & Self::LOG2M
+    }
+
+    /// Whether there are registers.
+    #[inline]
+    pub(crate) fn is_dense(self) -> bool {
+        self.0 & Self::DENSE != 0
+    }
+
+    /// Whether the coupons are a hash set rather than a list.
+    #[inline]
+    pub(crate) fn is_hashed(self) -> bool {
+        self.0 & Self::HASHED != 0
+    }
+
+    /// The same, with registers.
+    pub(crate) fn dense(self) -> Self {
+        Self(self.0 & !Self::HASHED | Self::DENSE)
+    }
+
+    /// The same, with coupons as a hash set or as a list.
+    pub(crate) fn hashed(self, hashed: bool) -> Self {
+        Self(self.0 & !Self::HASHED | if hashed { Self::HASHED } else { 0 })
     }
 
     /// The greatest rank of a coupon.

@@ -51,8 +51,8 @@ impl Unique {
                 let hidden = seen * seen / TWICE_COLLISION;
                 (seen + hidden.round(), hidden.sqrt(), seen)
             }
-            View::Registers { shape, registers } => {
-                of_registers(registers, usize::from(shape.greatest_register()))
+            View::Registers(registers) => {
+                of_registers(registers, usize::from(self.shape().greatest_register()))
             }
         }
     }

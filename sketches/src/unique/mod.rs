@@ -16,7 +16,7 @@ pub use batch::insert_batch;
 pub(crate) use coupon::Shape;
 pub use coupon::{Coupon, Family};
 pub use estimate::Estimate;
-use storage::{Storage, View, ViewMut};
+use storage::{Boxed, FREE, Storage, View, Word};
 
 /// The least and greatest log2m.
 pub const LOG2M: std::ops::RangeInclusive<u8> = 4..=18;
@@ -66,9 +66,9 @@ impl Unique {
         self.fold(other.log2m());
         match other.0.view() {
             View::Coupons { places, .. } => self.insert_places(places),
-            View::Registers { shape, registers } => {
+            View::Registers(registers) => {
                 self.make_registers();
-                self.merge_registers(shape, registers);
+                self.merge_registers(other.shape(), registers);
             }
         }
     }
@@ -81,9 +81,9 @@ impl Unique {
         let mut folded = Self::with_family(self.family(), log2m);
         match self.0.view() {
             View::Coupons { places, .. } => folded.insert_places(places),
-            View::Registers { shape, registers } => {
+            View::Registers(registers) => {
                 folded.make_registers();
-                folded.merge_registers(shape, registers);
+                folded.merge_registers(self.shape(), registers);
             }
         }
         *self = folded;
@@ -108,17 +108,13 @@ impl Unique {
     pub fn coupons(&self) -> Option<u32> {
         match self.0.view() {
             View::Coupons { len, .. } => Some(len),
-            View::Registers { .. } => None,
+            View::Registers(_) => None,
         }
     }
 
     /// Bytes on the heap; the sketch itself is 16 more.
     pub fn heap_bytes(&self) -> usize {
-        match (&self.0, self.0.view()) {
-            (Storage::Inline { .. }, _) => 0,
-            (_, View::Coupons { places, .. }) => size_of_val(places),
-            (_, View::Registers { registers, .. }) => registers.len(),
-        }
+        self.0.heap_bytes()
     }
 
     /// What it holds.
@@ -126,59 +122,57 @@ impl Unique {
         match self.0.view() {
             View::Coupons { len, places, .. } => {
                 let mut sorted = Vec::with_capacity(len as usize);
-                sorted.extend(places.iter().copied().filter(|&bits| bits != 0));
+                sorted.extend(coupons(places));
                 sorted.sort_unstable();
                 Content::Coupons(sorted)
             }
-            View::Registers { registers, .. } => Content::Registers(registers),
+            View::Registers(registers) => Content::Registers(registers),
         }
     }
 
-    /// Its family and log2m.
+    /// Its family and log2m, and whether it has registers.
     pub(crate) fn shape(&self) -> Shape {
-        match self.0.view() {
-            View::Coupons { shape, .. } | View::Registers { shape, .. } => shape,
-        }
+        self.0.shape()
     }
 
     /// Registers of zero, to be filled, in place of what it holds.
     pub(crate) fn fresh_registers(&mut self) -> &mut [u8] {
         self.0 = Storage::registers(self.shape());
-        match self.0.boxed_view_mut() {
-            Some(ViewMut::Registers { registers, .. }) => registers,
-            _ => unreachable!("they were made registers"),
-        }
+        self.registers_mut().unwrap_or_default()
+    }
+
+    /// The registers, if it has any.
+    fn registers_mut(&mut self) -> Option<&mut [u8]> {
+        self.0.boxed_mut().filter(|b| b.shape.is_dense()).map(|b| b.words.as_flattened_mut())
     }
 
     /// Counts a coupon.
     #[inline]
     fn insert_bits(&mut self, bits: u32) {
-        match self.0.boxed_view_mut() {
-            Some(ViewMut::Registers { shape, registers }) => raise(registers, shape, bits),
-            Some(ViewMut::Coupons { shape, len, places }) => {
-                let most = most_coupons(shape.log2m());
-                if let Err(set::Full) = set::insert(places, len, most, bits) {
-                    self.grow(bits);
-                }
-            }
-            None => self.insert_inline(bits),
+        let Some(Boxed { shape, len, words }) = self.0.boxed_mut() else {
+            return self.insert_inline(bits);
+        };
+        if shape.is_dense() {
+            raise(words.as_flattened_mut(), shape, bits);
+        } else if let Err(set::Full) = set::insert(shape, words, len, bits) {
+            self.grow(bits);
         }
     }
 
     /// Counts the coupons in `places`, of which some may be free.
-    fn insert_places(&mut self, places: &[u32]) {
-        places.iter().filter(|&&bits| bits != 0).for_each(|&bits| self.insert_bits(bits));
+    fn insert_places(&mut self, places: &[Word]) {
+        coupons(places).for_each(|bits| self.insert_bits(bits));
     }
 
     /// As long as the coupons fit into the sketch itself.
     #[inline]
     fn insert_inline(&mut self, bits: u32) {
         if let Storage::Inline { len, places, .. } = &mut self.0 {
-            if places.contains(&bits) {
+            if places.contains(&bits.to_le_bytes()) {
                 return;
             }
             if let Some(place) = places.get_mut(usize::from(*len)) {
-                *place = bits;
+                *place = bits.to_le_bytes();
                 *len += 1;
                 return;
             }
@@ -191,16 +185,16 @@ impl Unique {
     #[cold]
     #[inline(never)]
     fn grow(&mut self, bits: u32) {
-        let View::Coupons { shape, len, places } = self.0.view() else { return };
-        let most = most_coupons(shape.log2m());
-        if len as usize >= most {
+        let View::Coupons { len, places } = self.0.view() else { return };
+        let shape = self.shape();
+        if len as usize >= most_coupons(shape.log2m()) {
             self.make_registers();
             return self.insert_bits(bits);
         }
         let mut longer = Storage::with_room(shape, len as usize);
-        if let Some(ViewMut::Coupons { len, places: new, .. }) = longer.boxed_view_mut() {
-            for &bits in places.iter().filter(|&&bits| bits != 0).chain([&bits]) {
-                let inserted = set::insert(new, len, most, bits);
+        if let Some(Boxed { shape, len, words }) = longer.boxed_mut() {
+            for bits in coupons(places).chain([bits]) {
+                let inserted = set::insert(shape, words, len, bits);
                 assert!(inserted.is_ok(), "a longer box has room");
             }
         }
@@ -218,9 +212,10 @@ impl Unique {
 
     /// Raises its registers to those of a sketch of its family and at least its log2m.
     fn merge_registers(&mut self, theirs: Shape, registers: &[u8]) {
-        if let Some(ViewMut::Registers { shape, registers: mine }) = self.0.boxed_view_mut() {
+        let log2m = self.log2m();
+        if let Some(mine) = self.registers_mut() {
             for (part, registers) in registers.chunks_exact(mine.len()).enumerate() {
-                merge_part(mine, shape.log2m(), registers, theirs, part);
+                merge_part(mine, log2m, registers, theirs, part);
             }
         }
     }
@@ -232,6 +227,11 @@ pub(crate) enum Content<'a> {
     Coupons(Vec<u32>),
     /// 2^log2m of them.
     Registers(&'a [u8]),
+}
+
+/// The coupons in `places`, of which some may be free.
+fn coupons(places: &[Word]) -> impl Iterator<Item = u32> {
+    places.iter().filter(|&&place| place != FREE).map(|&place| u32::from_le_bytes(place))
 }
 
 /// Raises the register of a coupon.
@@ -276,7 +276,8 @@ fn max_in_place(mine: &mut [u8], theirs: &[u8]) {
 impl PartialEq for Unique {
     /// Equal content, in whatever order it came.
     fn eq(&self, other: &Self) -> bool {
-        self.shape() == other.shape()
+        self.family() == other.family()
+            && self.log2m() == other.log2m()
             && match (self.content(), other.content()) {
                 (Content::Coupons(a), Content::Coupons(b)) => a == b,
                 (Content::Registers(a), Content::Registers(b)) => a == b,
