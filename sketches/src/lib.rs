@@ -29,6 +29,7 @@
 
 pub mod ak;
 pub mod codec;
+pub mod datasketches;
 pub mod fixed;
 pub mod hash;
 pub mod quantile;

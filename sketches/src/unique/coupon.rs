@@ -16,7 +16,7 @@ pub enum Family {
     #[default]
     Ak,
     /// Apache DataSketches': Druid, Spark, BigQuery, the Python package (see
-    /// `crate::datasketches`).
+    /// [`crate::datasketches`]).
     DataSketches,
 }
 

@@ -202,7 +202,7 @@ impl Unique {
     }
 
     /// Turns coupons into registers.
-    fn make_registers(&mut self) {
+    pub(crate) fn make_registers(&mut self) {
         if let View::Coupons { places, .. } = self.0.view() {
             let mut dense = Self(Storage::registers(self.shape()));
             dense.insert_places(places);
