@@ -166,32 +166,27 @@ fn decode_bins(reader: &mut Reader<'_>) -> Result<Quantile, DecodeError> {
     let ViewMut::Dense(dense) = quantile.0.view_mut() else { unreachable!("it was made dense") };
     dense.zero = reader.u64()?;
     dense.head.count = dense.zero;
-    let mut fits_sparse = true;
     for side in 0..2 {
-        fits_sparse &= decode_side(reader, dense, side)?;
+        decode_side(reader, dense, side)?;
     }
     if dense.head.count == 0 {
         return Err(DecodeError::Invalid("there are bins for no values"));
     }
-    if fits_sparse && dense.zero <= u64::from(u16::MAX) {
+    if dense.fits_sparse() {
         quantile.shorten();
     }
     Ok(quantile)
 }
 
-/// Reads the bins of one sign; says whether they can be kept sparse.
-fn decode_side(
-    reader: &mut Reader<'_>,
-    dense: &mut Dense,
-    side: usize,
-) -> Result<bool, DecodeError> {
+/// Reads the bins of one sign.
+fn decode_side(reader: &mut Reader<'_>, dense: &mut Dense, side: usize) -> Result<(), DecodeError> {
     let bins = reader.u64()?;
     if bins > BINS as u64 {
         return Err(DecodeError::Invalid("there are more bins than are kept"));
     }
     // Collected first: bins that are too far apart must be refused, not folded.
     let mut read = Vec::with_capacity(bins as usize);
-    for place in 0..bins {
+    for _ in 0..bins {
         let next = match read.last() {
             None => index(reader.i64()?)?,
             Some(&(before, _)) => match reader.u64()? {
@@ -202,11 +197,10 @@ fn decode_side(
         let count = reader.u64()?;
         let total = dense.head.count.checked_add(count).filter(|_| count > 0);
         dense.head.count = total.ok_or(DecodeError::Invalid("the count of a bin is impossible"))?;
-        debug_assert_eq!(read.len() as u64, place);
         read.push((next, count));
     }
     let (Some(&(lowest, _)), Some(&(highest, _))) = (read.first(), read.last()) else {
-        return Ok(true);
+        return Ok(());
     };
     if highest - lowest >= BINS {
         return Err(DecodeError::Invalid("bins are too far apart"));
@@ -218,12 +212,12 @@ fn decode_side(
     if !dense.sides[side].set_folded(folded) {
         return Err(DecodeError::Invalid("more values are folded than there are"));
     }
-    Ok(folded == 0 && read.iter().all(|&(_, count)| count <= u64::from(u16::MAX)))
+    Ok(())
 }
 
 impl Quantile {
     /// Gives dense bins that came from bytes the shorter form, if sparse is shorter.
-    fn shorten(&mut self) {
+    pub(super) fn shorten(&mut self) {
         let mut bins = Vec::new();
         self.each(|bin, _| bins.push(bin.to_i32()));
         let Some(&last) = bins.last() else { return };

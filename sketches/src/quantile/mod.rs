@@ -6,6 +6,7 @@
 //! to 2,047 below the highest are kept apart; what lies lower is counted in the lowest
 //! kept. Which those are depends on the values alone, not on their order.
 
+mod datadog;
 mod encoding;
 mod head;
 mod mapping;
@@ -171,7 +172,9 @@ impl Quantile {
             View::Few { bins, .. } => {
                 let mut sorted = bins.to_vec();
                 sorted.sort_unstable();
-                sorted.into_iter().filter_map(Bin::from_i32).for_each(|bin| take(bin, 1));
+                for equal in sorted.chunk_by(|a, b| a == b) {
+                    take(Bin::from_i32(equal[0]).unwrap_or(Bin::ZERO), equal.len() as u64);
+                }
             }
             View::Sparse { bins, counts, .. } => {
                 for (&bin, &count) in bins.iter().zip(counts) {

@@ -27,6 +27,11 @@ impl Side {
         self.folded
     }
 
+    /// Whether no count is long and none was folded.
+    pub(super) fn fits_sparse(&self) -> bool {
+        self.carries.is_empty() && self.folded == 0
+    }
+
     pub(super) fn heap_bytes(&self) -> usize {
         self.counts.capacity() * 2 + self.carries.capacity() * size_of::<(i32, u64)>()
     }

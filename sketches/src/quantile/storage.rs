@@ -177,6 +177,11 @@ impl Storage {
 }
 
 impl Dense {
+    /// Whether it could be kept as bins with short counts.
+    pub(super) fn fits_sparse(&self) -> bool {
+        self.zero <= u64::from(u16::MAX) && self.sides.iter().all(Side::fits_sparse)
+    }
+
     /// Counts `count` values in a bin; the head is for the caller to change.
     #[inline]
     pub(super) fn add(&mut self, bin: super::Bin, count: u64) {
