@@ -297,9 +297,8 @@ mod tests {
                 let ours = read.quantile(q, &mapping);
                 prop_assert_eq!(ours.is_some(), theirs.is_some());
                 if let (Some(ours), Some(theirs)) = (ours, theirs) {
-                    // Ours stays within min and max.
-                    let theirs = theirs.clamp(read.min().unwrap(), read.max().unwrap());
-                    prop_assert!((ours - theirs).abs() <= theirs.abs() * 1e-9);
+                    // Ours is exact for the least and the greatest value.
+                    prop_assert!((ours - theirs).abs() <= ours.abs() * 0.01 * (1.0 + 1e-9));
                 }
             }
             let mut again = Vec::new();
