@@ -11,6 +11,7 @@
 //! Numbers without a size are 7-bit groups ([`crate::codec::put_u64`]).
 
 use super::coupon::SLOT_BITS;
+use super::storage::Storage;
 use super::{Content, Coupon, Family, LOG2M, Shape, Unique, most_coupons};
 use crate::codec::{DecodeError, Reader, put_u64};
 
@@ -32,13 +33,16 @@ impl Unique {
             Family::Ak => AK,
             Family::DataSketches => DATASKETCHES,
         });
+        if let Storage::Inline { len, places, .. } = &self.0 {
+            // Most keys: no vector for these.
+            let mut few = places.map(u32::from_le_bytes);
+            let few = &mut few[..usize::from(*len)];
+            few.sort_unstable();
+            out.push(*len << 5 | log2m);
+            few.iter().for_each(|bits| out.extend_from_slice(&bits.to_le_bytes()));
+            return;
+        }
         match self.content() {
-            Content::Coupons(coupons) if coupons.len() < usize::from(COUPONS) => {
-                out.push((coupons.len() as u8) << 5 | log2m);
-                for bits in coupons {
-                    out.extend_from_slice(&bits.to_le_bytes());
-                }
-            }
             Content::Coupons(coupons) => {
                 out.push(COUPONS << 5 | log2m);
                 put_u64(out, coupons.len() as u64);
@@ -64,6 +68,12 @@ impl Unique {
         let mut unique = Self::with_family(shape.family(), shape.log2m());
         if kind == REGISTERS {
             decode_registers(&mut reader, shape, unique.fresh_registers())?;
+        } else if kind == COUPONS {
+            // No byte more than the bytes can hold, whatever count they claim.
+            let room = Reader::u64(&mut reader.clone())?.min(reader.rest().len() as u64);
+            let room = (room as usize).clamp(1, most_coupons(shape.log2m())) - 1;
+            unique.0 = Storage::with_room(shape, room.max(3));
+            each_coupon(&mut reader, shape, kind, |coupon| unique.insert(coupon))?;
         } else {
             each_coupon(&mut reader, shape, kind, |coupon| unique.insert(coupon))?;
         }
