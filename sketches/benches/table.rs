@@ -1,7 +1,6 @@
 //! The table of what the sketches cost, beside the libraries that do the same:
-//! `cargo bench -p sketches --bench table`, with `-- --json` for one JSON object, and
-//! `-- --keys N` for another number of keys than a million (the tests of the crate run
-//! it with a thousand).
+//! `cargo bench -p sketches --bench table`, with `-- --json` for one JSON object, `-- --keys N`
+//! for another number of keys than a million, and `-- --only PART` for a part of it.
 //!
 //! Bytes per key are what a counting allocator saw requested for the vector of sketches
 //! and all they hold, divided by the keys. Times are of one thread, and include the loop.
@@ -31,17 +30,22 @@ static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Relaxed);
+        count(layout.size());
         unsafe { System.alloc(layout) }
     }
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Relaxed);
+        count(layout.size());
         unsafe { System.alloc_zeroed(layout) }
     }
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Relaxed);
+        count(layout.size().wrapping_neg());
         unsafe { System.dealloc(at, layout) }
     }
+}
+
+/// One thread allocates: no need to pay for an addition that others cannot tear apart.
+fn count(bytes: usize) {
+    ALLOCATED.store(ALLOCATED.load(Relaxed).wrapping_add(bytes), Relaxed);
 }
 
 #[global_allocator]
@@ -68,11 +72,21 @@ fn main() {
         .and_then(|at| arguments.get(at + 1))
         .map_or(1_000_000, |keys| keys.parse().expect("--keys takes a number"));
     let mut table = Table::default();
-    unique_keys(&mut table, keys);
-    one_unique(&mut table);
-    quantile_keys(&mut table, keys);
-    bins(&mut table);
-    hashes(&mut table);
+    let only = arguments.iter().position(|argument| argument == "--only");
+    let only = only.and_then(|at| arguments.get(at + 1));
+    type Part = (&'static str, fn(&mut Table, usize));
+    let parts: [Part; 5] = [
+        ("unique-keys", unique_keys),
+        ("unique", one_unique),
+        ("quantile-keys", quantile_keys),
+        ("bins", bins),
+        ("coupons", hashes),
+    ];
+    for (name, part) in parts {
+        if only.is_none_or(|only| only == name) {
+            part(&mut table, keys);
+        }
+    }
     if arguments.iter().any(|argument| argument == "--json") {
         let rows = table.0.iter().map(|(what, figure, unit, most)| {
             let most = most.map_or("null".into(), |most: f64| most.to_string());
@@ -218,8 +232,8 @@ fn unique_keys(table: &mut Table, keys: usize) {
 }
 
 /// One dense sketch: update, union, estimate, and the stored form.
-fn one_unique(table: &mut Table) {
-    const COUNT: usize = 10_000_000;
+fn one_unique(table: &mut Table, _: usize) {
+    const COUNT: usize = 100_000_000;
     let mut random = Random(2);
     let coupons: Vec<Coupon> = (0..COUNT).map(|_| Coupon::of_hash(random.next())).collect();
     let mut dense = Unique::new(14);
@@ -229,27 +243,27 @@ fn one_unique(table: &mut Table) {
     let ns = time(COUNT, || coupons.iter().for_each(|&coupon| dense.insert(coupon)));
     table.row("unique: one dense sketch, update by coupon, ours", ns, "ns", Some(2.0));
     let ns =
-        time(10_000, || (0..10_000).for_each(|_| black_box(&mut dense).merge(black_box(&other))));
+        time(100_000, || (0..100_000).for_each(|_| black_box(&mut dense).merge(black_box(&other))));
     table.row("unique: union of two dense sketches, ours", ns / 1000.0, "µs", Some(2.0));
-    let ns = time(1000, || {
-        for _ in 0..1000 {
+    let ns = time(20_000, || {
+        for _ in 0..20_000 {
             _ = black_box(black_box(&dense).estimate());
         }
     });
     table.row("unique: estimate of a dense sketch, ours", ns / 1000.0, "µs", None);
     let mut out = Vec::new();
-    let ns = time(1000, || {
-        (0..1000).for_each(|_| {
+    let ns = time(20_000, || {
+        (0..20_000).for_each(|_| {
             out.clear();
             black_box(&dense).encode(&mut out);
         });
     });
     table.row("unique: encode a dense sketch, ours", ns / 1000.0, "µs", None);
-    let ns = time(1000, || (0..1000).for_each(|_| drop(black_box(Unique::decode(&out)))));
+    let ns = time(20_000, || (0..20_000).for_each(|_| drop(black_box(Unique::decode(&out)))));
     table.row("unique: decode a dense sketch, ours", ns / 1000.0, "µs", None);
     let mut row = Vec::new();
-    let ns = time(1000, || {
-        (0..1000).for_each(|_| {
+    let ns = time(20_000, || {
+        (0..20_000).for_each(|_| {
             row.clear();
             sketches::ak::write_row(black_box(&dense), &mut row);
         });
@@ -265,7 +279,7 @@ fn one_unique(table: &mut Table) {
     table.row("unique: one dense sketch, update by coupon, datasketches", ns, "ns", None);
     let mut union = HllUnion::new(14).expect("14 is a log2m");
     union.update(&sketch);
-    let ns = time(1000, || (0..1000).for_each(|_| union.update(black_box(&sketch))));
+    let ns = time(20_000, || (0..20_000).for_each(|_| union.update(black_box(&sketch))));
     table.row("unique: union of two dense sketches, datasketches", ns / 1000.0, "µs", None);
     let mut sketch: Hll = Hll::new(14, BuildHasherDefault::default()).expect("14 is a precision");
     let ns = time(COUNT, || {
@@ -273,8 +287,8 @@ fn one_unique(table: &mut Table) {
     });
     table.row("unique: one dense sketch, update, hyperloglogplus (hash included)", ns, "ns", None);
     let other = sketch.clone();
-    let ns = time(1000, || {
-        (0..1000).for_each(|_| sketch.merge(black_box(&other)).expect("equal precisions"));
+    let ns = time(20_000, || {
+        (0..20_000).for_each(|_| sketch.merge(black_box(&other)).expect("equal precisions"));
     });
     table.row("unique: union of two dense sketches, hyperloglogplus", ns / 1000.0, "µs", None);
 }
@@ -306,8 +320,8 @@ fn quantile_keys(table: &mut Table, keys: usize) {
     table.row("quantile: one hot sketch, bin known, ours", ns, "ns", None);
     let mut out = Vec::new();
     one.encode(&mut out);
-    let ns = time(10_000, || {
-        for _ in 0..10_000 {
+    let ns = time(100_000, || {
+        for _ in 0..100_000 {
             _ = black_box(one.quantile(0.95, &mapping));
         }
     });
@@ -333,8 +347,8 @@ fn quantile_keys(table: &mut Table, keys: usize) {
 }
 
 /// The bin of a value, and its number at 2⁻⁶⁴.
-fn bins(table: &mut Table) {
-    const COUNT: usize = 10_000_000;
+fn bins(table: &mut Table, _: usize) {
+    const COUNT: usize = 100_000_000;
     let mapping = Mapping::new(0.01).expect("one percent is in range");
     let mut random = Random(4);
     let values: Vec<f64> = (0..COUNT).map(|_| (random.part() * 6.0).exp()).collect();
@@ -355,8 +369,8 @@ fn bins(table: &mut Table) {
 }
 
 /// The coupon of short strings.
-fn hashes(table: &mut Table) {
-    const COUNT: usize = 1_000_000;
+fn hashes(table: &mut Table, _: usize) {
+    const COUNT: usize = 20_000_000;
     for length in [1, 8, 12, 16, 24, 32] {
         let mut random = Random(length as u64);
         let bytes: Vec<u8> = (0..COUNT + length).map(|_| random.next() as u8).collect();

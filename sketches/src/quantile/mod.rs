@@ -38,14 +38,16 @@ impl Quantile {
     #[inline]
     pub fn insert(&mut self, bin: Bin, value: f64, fixed: i128) {
         let value = value + 0.0; // −0 is 0.
+        // The busiest first.
+        if let Storage::Dense(dense) = &mut self.0 {
+            dense.head.insert(value, fixed);
+            return match bin.sign() {
+                0 => dense.zero += 1,
+                sign => dense.sides[usize::from(sign > 0)].insert(bin.index()),
+            };
+        }
         match self.0.view_mut() {
-            ViewMut::Dense(dense) => {
-                dense.head.insert(value, fixed);
-                match bin.sign() {
-                    0 => dense.zero += 1,
-                    sign => dense.sides[usize::from(sign > 0)].insert(bin.index()),
-                }
-            }
+            ViewMut::Dense(_) => {}
             ViewMut::Sparse { len, head, bins, counts } => {
                 head.insert(value, fixed);
                 let at = position(bins, *len, bin);
@@ -282,10 +284,36 @@ impl Quantile {
     }
 
     /// Moves all bins to `storage`, which has the head already and keeps bins.
-    fn move_bins(&mut self, storage: Storage) {
+    fn move_bins(&mut self, mut storage: Storage) {
+        if let View::Sparse { bins, counts, .. } = self.0.view() {
+            match storage.view_mut() {
+                ViewMut::Sparse { len, bins: new_bins, counts: new_counts, .. } => {
+                    *len = bins.len() as u16;
+                    new_bins[..bins.len()].copy_from_slice(bins);
+                    new_counts[..counts.len()].copy_from_slice(counts);
+                    self.0 = storage;
+                    return;
+                }
+                ViewMut::Dense(dense) => expect(dense, bins),
+                ViewMut::Few { .. } => {}
+            }
+        }
         let mut moved = Self(storage);
         self.each(|bin, count| moved.add(bin, count));
         *self = moved;
+    }
+}
+
+/// Makes room for the ascending `bins`.
+fn expect(dense: &mut storage::Dense, bins: &[i32]) {
+    let index = |&bin: &i32| Bin::from_i32(bin).unwrap_or(Bin::ZERO).index();
+    let negative = &bins[..bins.partition_point(|&bin| bin < 0)];
+    let positive = &bins[bins.partition_point(|&bin| bin <= 0)..];
+    if let (Some(high), Some(low)) = (negative.first(), negative.last()) {
+        dense.sides[0].expect(index(low), index(high));
+    }
+    if let (Some(low), Some(high)) = (positive.first(), positive.last()) {
+        dense.sides[1].expect(index(low), index(high));
     }
 }
 

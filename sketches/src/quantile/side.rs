@@ -4,7 +4,7 @@
 
 use super::BINS;
 
-/// The run is lengthened to a multiple of so many bins, so that it seldom is.
+/// The run is lengthened by at least so many bins, or an eighth, so that it seldom is.
 const STEP: i32 = 16;
 
 /// Counts by bin index.
@@ -70,6 +70,15 @@ impl Side {
         let sum = u64::from(*place) + (count & 0xffff);
         *place = sum as u16;
         self.carry(index, (sum >> 16) + (count >> 16));
+    }
+
+    /// Makes room for bins from `low` to `high`, of which the highest is sure to come.
+    pub(super) fn expect(&mut self, low: i32, high: i32) {
+        if self.counts.is_empty() {
+            self.highest = high;
+            self.cover(low.max(high - (BINS - 1)));
+            self.cover(high);
+        }
     }
 
     /// Counts what `other` counted.
@@ -164,14 +173,16 @@ impl Side {
         }
         let lowest = self.highest - (BINS - 1);
         if index < self.base {
-            let base = (index - index.rem_euclid(STEP)).max(lowest);
+            let step = STEP.max(self.counts.len() as i32 / 8);
+            let base = (index - index.rem_euclid(step)).max(lowest);
             let mut longer = Vec::with_capacity((self.base - base) as usize + self.counts.len());
             longer.resize((self.base - base) as usize, 0);
             longer.extend_from_slice(&self.counts);
             (self.base, self.counts) = (base, longer);
         }
         if index - self.base >= self.counts.len() as i32 {
-            let length = (index - self.base + STEP) / STEP * STEP;
+            let step = STEP.max(self.counts.len() as i32 / 8);
+            let length = (index - self.base + step) / step * step;
             self.counts.reserve_exact(length as usize - self.counts.len());
             self.counts.resize(length as usize, 0);
         }

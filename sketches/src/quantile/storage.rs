@@ -144,7 +144,7 @@ macro_rules! storage {
 }
 
 storage! {
-    2 Few2 3 Few3 4 Few4 6 Few6 8 Few8 ;
+    2 Few2 4 Few4 8 Few8 ;
     8 Sparse8 12 Sparse12 16 Sparse16 24 Sparse24 32 Sparse32 48 Sparse48 64 Sparse64
     96 Sparse96 128 Sparse128 192 Sparse192 256 Sparse256 384 Sparse384 512 Sparse512
 }
