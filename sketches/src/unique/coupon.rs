@@ -124,6 +124,12 @@ impl Shape {
         self.0 & Self::HASHED != 0
     }
 
+    /// A list, a hash set or registers, as 1 to 3.
+    #[inline]
+    pub(crate) fn kind(self) -> usize {
+        1 + usize::from(self.0 >> 5 & 3)
+    }
+
     /// The same, with registers.
     pub(crate) fn dense(self) -> Self {
         Self(self.0 & !Self::HASHED | Self::DENSE)

@@ -59,17 +59,6 @@ pub(super) fn insert(
     }
 }
 
-/// Reads the place where the search for `bits` starts.
-#[inline]
-pub(super) fn touch(shape: Shape, places: &[Word], bits: u32) -> u32 {
-    if !shape.is_hashed() {
-        // The rest of the list follows, and the processor reads ahead.
-        return u32::from_le_bytes(places[0]);
-    }
-    let groups = places.as_chunks::<16>().0;
-    u32::from_le_bytes(groups[home(bits, groups.len())][0])
-}
-
 /// Whether a list, its free places included, holds `bits`.
 #[inline]
 fn list_contains(places: &[Word], bits: u32) -> bool {
@@ -86,7 +75,7 @@ fn list_contains(places: &[Word], bits: u32) -> bool {
 /// groups: with the same one, a set moved in the order of its places to a longer set
 /// would crowd one region of it after the other.
 #[inline]
-fn home(bits: u32, groups: usize) -> usize {
+pub(super) fn home(bits: u32, groups: usize) -> usize {
     let multiplier = 0x9E37_79B1u32.wrapping_mul(2 * groups as u32 + 1);
     ((u64::from(bits.wrapping_mul(multiplier)) * groups as u64) >> 32) as usize
 }

@@ -135,6 +135,28 @@ impl Storage {
         }
     }
 
+    /// Inline, a list, a hash set or registers, as 0 to 3.
+    #[inline]
+    pub(super) fn kind(&self) -> usize {
+        match self {
+            Self::Inline { .. } => 0,
+            Self::Boxed(boxed) => boxed.shape().kind(),
+        }
+    }
+
+    /// Reads what an insertion would read first, so that it is near.
+    #[inline]
+    pub(super) fn touch(&self, bits: u32) -> u32 {
+        let Self::Boxed(boxed) = self else { return 0 };
+        let (shape, words) = (boxed.shape(), boxed.words());
+        let at = match shape.kind() {
+            1 => 0,
+            2 => super::set::home(bits, words.len() / 16) * 16,
+            _ => shape.register(bits).0 / size_of::<Word>(),
+        };
+        words.get(at).map_or(0, |&word| u32::from_le_bytes(word))
+    }
+
     /// What it holds.
     #[inline]
     pub(super) fn view(&self) -> View<'_> {
