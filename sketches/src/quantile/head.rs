@@ -20,10 +20,17 @@ impl Head {
     #[inline]
     pub(super) fn insert(&mut self, value: f64, fixed: i128) {
         self.count += 1;
-        // Not f64::min, which has to look out for NaN.
-        self.min = if value < self.min { value } else { self.min };
-        self.max = if value > self.max { value } else { self.max };
+        // A new least or greatest value is rare: a branch does not wait for the last one.
+        if value < self.min || value > self.max {
+            self.widen(value);
+        }
         self.sum.add(Sum::of(fixed));
+    }
+
+    #[inline]
+    fn widen(&mut self, value: f64) {
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
     }
 
     /// Counts the values of `other`.

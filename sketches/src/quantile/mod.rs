@@ -46,23 +46,41 @@ impl Quantile {
                 sign => dense.sides[usize::from(sign > 0)].insert(bin.index()),
             };
         }
+        self.insert_small(bin, value, fixed);
+    }
+
+    /// As [`Quantile::insert`], while bins are not dense.
+    #[inline(never)]
+    fn insert_small(&mut self, bin: Bin, value: f64, fixed: i128) {
         match self.0.view_mut() {
-            ViewMut::Dense(_) => {}
+            ViewMut::Dense(_) => unreachable!("dense bins were handled"),
             ViewMut::Sparse { len, head, bins, counts } => {
                 head.insert(value, fixed);
-                let at = position(bins, *len, bin);
-                match counts.get_mut(at) {
-                    Some(count) if bins[at] == bin.to_i32() && *count < u16::MAX => *count += 1,
-                    _ => self.add(bin, 1),
+                let (at, used) = (position(bins, *len, bin), usize::from(*len));
+                if at < used && bins[at] == bin.to_i32() {
+                    match counts[at].checked_add(1) {
+                        Some(count) => counts[at] = count,
+                        None => self.add(bin, 1),
+                    }
+                } else if used < bins.len() && !folds(&bins[..used], bin) {
+                    open_place(bins, counts, at, used);
+                    (bins[at], counts[at]) = (bin.to_i32(), 1);
+                    *len += 1;
+                } else {
+                    self.add(bin, 1);
                 }
             }
             ViewMut::Few { len, values, bins } => {
                 let at = usize::from(*len);
-                if at < values.len() && is_plain(bin, value, fixed) {
+                let plain = is_plain(bin, value, fixed);
+                if at < values.len() && plain {
                     (values[at], bins[at]) = (value, bin.to_i32());
                     *len += 1;
+                } else if at < MOST_FEW && plain {
+                    self.lengthen(bin, value);
                 } else {
-                    self.insert_beyond(bin, value, fixed);
+                    self.make_binned();
+                    self.insert(bin, value, fixed);
                 }
             }
         }
@@ -172,7 +190,9 @@ impl Quantile {
     fn each(&self, mut take: impl FnMut(Bin, u64)) {
         match self.0.view() {
             View::Few { bins, .. } => {
-                let mut sorted = bins.to_vec();
+                let mut sorted = [0; MOST_FEW];
+                let sorted = &mut sorted[..bins.len()];
+                sorted.copy_from_slice(bins);
                 sorted.sort_unstable();
                 for equal in sorted.chunk_by(|a, b| a == b) {
                     take(Bin::from_i32(equal[0]).unwrap_or(Bin::ZERO), equal.len() as u64);
@@ -218,23 +238,18 @@ impl Quantile {
         }
     }
 
-    /// Counts a value that does not fit where the values are kept as they are.
-    #[cold]
-    #[inline(never)]
-    fn insert_beyond(&mut self, bin: Bin, value: f64, fixed: i128) {
+    /// Moves values that are kept as they are to a longer box, and adds one.
+    fn lengthen(&mut self, bin: Bin, value: f64) {
         let View::Few { values, bins } = self.0.view() else { return };
-        let room = Storage::few_for(values.len() + 1).filter(|_| is_plain(bin, value, fixed));
-        if let Some(mut room) = room {
-            if let ViewMut::Few { len, values: new_values, bins: new_bins } = room.view_mut() {
-                *len = values.len() as u16;
-                new_values[..values.len()].copy_from_slice(values);
-                new_bins[..bins.len()].copy_from_slice(bins);
-            }
-            self.0 = room;
-        } else {
-            self.make_binned(values.len() + 1);
+        let used = values.len();
+        let mut longer = Storage::few_for(used + 1);
+        if let ViewMut::Few { len, values: new_values, bins: new_bins } = longer.view_mut() {
+            new_values[..used].copy_from_slice(values);
+            new_bins[..used].copy_from_slice(bins);
+            (new_values[used], new_bins[used]) = (value, bin.to_i32());
+            *len = used as u16 + 1;
         }
-        self.insert(bin, value, fixed);
+        self.0 = longer;
     }
 
     /// Counts `count` values in `bin`, where bins are kept; the head has them already.
@@ -258,8 +273,7 @@ impl Quantile {
                         }
                         return self.add(bin, count);
                     }
-                    bins.copy_within(at..used, at + 1);
-                    counts.copy_within(at..used, at + 1);
+                    open_place(bins, counts, at, used);
                     (bins[at], counts[at]) = (bin.to_i32(), sum);
                     *len += 1;
                 } else {
@@ -270,10 +284,11 @@ impl Quantile {
         }
     }
 
-    /// From values as they are to bins, with room for `count` of them.
-    fn make_binned(&mut self, count: usize) {
-        let room = Storage::sparse_for(self.head(), count, usize::MAX / 4);
-        self.move_bins(room.unwrap_or_else(|| Storage::dense(self.head())));
+    /// From values as they are to bins.
+    fn make_binned(&mut self) {
+        let head = self.head();
+        let room = Storage::sparse_for(head, MOST_FEW + 1, usize::MAX / 4);
+        self.move_bins(room.unwrap_or_else(|| Storage::dense(head)));
     }
 
     /// Makes all bins dense.
@@ -334,6 +349,13 @@ fn position(bins: &[i32], len: u16, bin: Bin) -> usize {
     } else {
         bins[..usize::from(len)].partition_point(|&place| place < bin.to_i32())
     }
+}
+
+/// Moves the bins from `at` up to `used` by one place.
+#[inline]
+fn open_place(bins: &mut [i32], counts: &mut [u16], at: usize, used: usize) {
+    bins.copy_within(at..used, at + 1);
+    counts.copy_within(at..used, at + 1);
 }
 
 /// Whether `bin` and one of the ascending `bins` of its sign are too far apart.

@@ -145,8 +145,8 @@ macro_rules! storage {
 
 storage! {
     2 Few2 4 Few4 8 Few8 ;
-    8 Sparse8 12 Sparse12 16 Sparse16 24 Sparse24 32 Sparse32 48 Sparse48 64 Sparse64
-    96 Sparse96 128 Sparse128 192 Sparse192 256 Sparse256 384 Sparse384 512 Sparse512
+    8 Sparse8 16 Sparse16 32 Sparse32 64 Sparse64 96 Sparse96 128 Sparse128 192 Sparse192
+    256 Sparse256 384 Sparse384 512 Sparse512
 }
 
 /// The most values that are kept as they are.
@@ -159,8 +159,9 @@ impl Storage {
     }
 
     /// Room for at least `count` values, at most [`MOST_FEW`].
-    pub(super) fn few_for(count: usize) -> Option<Self> {
-        FEW.iter().find(|&&length| length >= count).map(|&length| Self::few(length))
+    pub(super) fn few_for(count: usize) -> Self {
+        let length = FEW.iter().find(|&&length| length >= count);
+        Self::few(*length.expect("more values are kept as bins"))
     }
 
     /// Room for at least `count` bins, unless dense bins over `span` would be shorter.

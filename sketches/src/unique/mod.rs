@@ -192,11 +192,10 @@ impl Unique {
             return self.insert_bits(bits);
         }
         let mut longer = Storage::with_room(shape, len as usize);
-        if let Some(Boxed { shape, len, words }) = longer.boxed_mut() {
-            for bits in coupons(places).chain([bits]) {
-                let inserted = set::insert(shape, words, len, bits);
-                assert!(inserted.is_ok(), "a longer box has room");
-            }
+        if let Some(Boxed { shape, len: new_len, words }) = longer.boxed_mut() {
+            let places = if shape.is_hashed() { places } else { &places[..len as usize] };
+            set::fill(shape, words, places, bits);
+            *new_len = len + 1;
         }
         self.0 = longer;
     }

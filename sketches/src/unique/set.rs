@@ -59,6 +59,30 @@ pub(super) fn insert(
     }
 }
 
+/// Fills an empty set, which is long enough, with the coupons in `places`, of which some
+/// may be free, and `bits`. All are known to differ, so none is looked up; a list takes
+/// places without free ones as they are.
+pub(super) fn fill(shape: Shape, set: &mut [Word], places: &[Word], bits: u32) {
+    if !shape.is_hashed() {
+        set[..places.len()].copy_from_slice(places);
+        set[places.len()] = bits.to_le_bytes();
+        return;
+    }
+    let groups = set.as_chunks_mut::<16>().0;
+    let new = [bits.to_le_bytes()];
+    for &coupon in places.iter().chain(&new).filter(|&&place| place != FREE) {
+        let mut at = home(u32::from_le_bytes(coupon), groups.len());
+        loop {
+            let used = groups[at].iter().map(|&place| u32::from(place != FREE)).sum::<u32>();
+            if let Some(place) = groups[at].get_mut(used as usize) {
+                *place = coupon;
+                break;
+            }
+            at = if at + 1 == groups.len() { 0 } else { at + 1 };
+        }
+    }
+}
+
 /// Whether a list, its free places included, holds `bits`.
 #[inline]
 fn list_contains(places: &[Word], bits: u32) -> bool {
