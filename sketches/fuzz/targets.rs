@@ -17,6 +17,7 @@ pub const TARGETS: &[Target] = &[
     ("ak", ak),
     ("datasketches", datasketches),
     ("datadog", datadog),
+    ("top", top),
 ];
 
 /// Numbers and byte strings.
@@ -63,10 +64,8 @@ pub fn quantile(bytes: &[u8]) {
     let median = read.quantile(0.5, &mapping);
     assert_eq!(median.is_some(), !read.is_empty());
     let count = read.count();
-    if count < u64::MAX / 2 {
-        read.merge_encoded(bytes).expect("what was read once can be read again");
-        assert_eq!(read.count(), 2 * count);
-    }
+    read.merge_encoded(bytes).expect("what was read once can be read again");
+    assert_eq!(read.count(), 2 * count);
     assert!(read.heap_bytes() <= 1 << 18);
 }
 
@@ -100,4 +99,15 @@ pub fn datadog(bytes: &[u8]) {
     let mut ours = Vec::new();
     read.encode(&mut ours);
     assert_eq!(Quantile::decode(&ours).as_ref(), Ok(&read), "what it read can be stored");
+}
+
+/// The stored form of frequent items.
+pub fn top(bytes: &[u8]) {
+    let Ok(mut read) = sketches::top::Top::decode(bytes) else { return };
+    let mut again = Vec::new();
+    read.encode(&mut again);
+    assert_eq!(again, bytes, "what is read has one spelling");
+    assert!(read.items().iter().all(|item| item.lower <= item.upper));
+    read.insert("one more");
+    read.merge_encoded(bytes).expect("what was read once can be read again");
 }

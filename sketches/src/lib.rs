@@ -36,6 +36,7 @@ pub mod datasketches;
 pub mod fixed;
 pub mod hash;
 pub mod quantile;
+pub mod top;
 pub mod unique;
 
 /// The examples of the README are run as tests.

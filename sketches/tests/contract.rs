@@ -330,6 +330,11 @@ fn golden_files_of_other_systems_load() {
         let four = stored(&format!("datasketches 4 bits {size}"), theirs.serialize());
         sketches::datasketches::read(&four).unwrap();
         out = Vec::new();
+        let mut top = sketches::top::Top::new(10);
+        (0..size).for_each(|value| top.insert(&format!("item {}", value * value % 331)));
+        top.encode(&mut out);
+        sketches::top::Top::decode(&stored(&format!("top {size}"), out)).unwrap();
+        out = Vec::new();
         quantile.write_datadog(&mapping, &mut out);
         let read = stored(&format!("datadog {size}"), out);
         assert_eq!(Quantile::read_datadog(&read, &mapping).unwrap().count(), size);

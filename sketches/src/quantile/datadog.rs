@@ -15,7 +15,7 @@ use super::head::{Head, Sum};
 use super::mapping::{Bin, Mapping};
 use super::storage::{Dense, ViewMut};
 use super::{Quantile, View};
-use crate::codec::{DecodeError, Reader, put_f64};
+use crate::codec::{COUNT_LIMIT, DecodeError, Reader, put_f64};
 use crate::fixed::{to_f64, to_fixed};
 
 const ZERO_COUNT: u8 = 1 << 2;
@@ -141,7 +141,8 @@ fn read(bytes: &[u8], mapping: &Mapping) -> Result<Quantile, DecodeError> {
 }
 
 fn add(total: &mut u64, count: u64) -> Result<(), DecodeError> {
-    *total = total.checked_add(count).ok_or(DecodeError::Invalid("there are too many values"))?;
+    let sum = total.checked_add(count).filter(|&sum| sum < COUNT_LIMIT);
+    *total = sum.ok_or(DecodeError::Invalid("there are too many values"))?;
     Ok(())
 }
 

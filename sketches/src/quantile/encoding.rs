@@ -17,7 +17,7 @@
 use super::head::{Head, Sum};
 use super::storage::{Dense, Storage, View, ViewMut};
 use super::{BINS, Bin, MOST_FEW, Quantile, is_plain};
-use crate::codec::{DecodeError, Reader, put_f64, put_i64, put_i128, put_u64};
+use crate::codec::{COUNT_LIMIT, DecodeError, Reader, put_f64, put_i64, put_i128, put_u64};
 use crate::fixed::to_fixed;
 
 /// The first byte.
@@ -168,6 +168,9 @@ fn decode_bins(reader: &mut Reader<'_>) -> Result<Quantile, DecodeError> {
     dense.head.count = dense.zero;
     for side in 0..2 {
         decode_side(reader, dense, side)?;
+    }
+    if dense.head.count >= COUNT_LIMIT {
+        return Err(DecodeError::Invalid("the count is impossible"));
     }
     if dense.head.count == 0 {
         return Err(DecodeError::Invalid("there are bins for no values"));
