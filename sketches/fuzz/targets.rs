@@ -18,6 +18,7 @@ pub const TARGETS: &[Target] = &[
     ("datasketches", datasketches),
     ("datadog", datadog),
     ("top", top),
+    ("theta", theta),
 ];
 
 /// Numbers and byte strings.
@@ -110,4 +111,15 @@ pub fn top(bytes: &[u8]) {
     assert!(read.items().iter().all(|item| item.lower <= item.upper));
     read.insert("one more");
     read.merge_encoded(bytes).expect("what was read once can be read again");
+}
+
+/// The stored form of sets.
+pub fn theta(bytes: &[u8]) {
+    let Ok(mut read) = sketches::theta::Theta::decode(bytes) else { return };
+    read.merge_encoded(bytes).expect("what was read once can be read again");
+    let mut again = Vec::new();
+    read.encode(&mut again);
+    assert_eq!(again, bytes, "what is read has one spelling");
+    let audience = read.audience();
+    assert_eq!(audience.without(&audience).estimate().value, 0.0);
 }

@@ -9,6 +9,7 @@ mod support;
 use sketches::codec::DecodeError;
 use sketches::fixed::to_fixed;
 use sketches::quantile::{Mapping, Quantile};
+use sketches::theta::{Mark, Theta};
 use sketches::unique::{Coupon, Family, Unique};
 use support::Random;
 
@@ -98,6 +99,34 @@ impl Sketch for Quantile {
     }
 }
 
+impl Sketch for Theta {
+    fn merge(&mut self, other: &Self) {
+        self.merge(other);
+    }
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.encode(&mut out);
+        out
+    }
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode(bytes)
+    }
+    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        self.merge_encoded(bytes)
+    }
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes()
+    }
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+    fn answers(&self) -> Vec<u64> {
+        let estimate = self.estimate();
+        let all = [estimate.value, estimate.lower, estimate.upper, estimate.std_error];
+        all.into_iter().map(f64::to_bits).collect()
+    }
+}
+
 fn insert(quantile: &mut Quantile, value: f64) {
     let bin = MAPPING.with(|mapping| mapping.bin(value));
     quantile.insert(bin, value, to_fixed(value).unwrap());
@@ -178,6 +207,16 @@ fn quantiles() -> Vec<Kind<Quantile>> {
             idempotent: false,
         },
     ]
+}
+
+fn thetas() -> Vec<Kind<Theta>> {
+    vec![Kind {
+        name: "theta, log2k 9",
+        new: || Theta::new(9),
+        insert: |sketch, value| sketch.insert(Mark::of_i64(value as i64 % 3000)),
+        most_bytes: |values| if values > 0 { (values * 32).clamp(32, 2 * 512 * 8) } else { 0 },
+        idempotent: true,
+    }]
 }
 
 const SIZES: &[usize] = &[0, 1, 2, 3, 4, 8, 9, 10, 33, 64, 65, 300, 2500, 4000, 70_000];
@@ -262,6 +301,11 @@ fn distributions_keep_the_contract() {
     quantiles().iter().for_each(check);
 }
 
+#[test]
+fn sets_keep_the_contract() {
+    thetas().iter().for_each(check);
+}
+
 /// The stored forms of the past load for ever: files in `tests/golden`, of contents that
 /// are made here. With SKETCHES_WRITE_GOLDEN set, files that are missing are written.
 #[test]
@@ -269,6 +313,9 @@ fn golden_files_load() {
     for kind in uniques() {
         let name = format!("unique {}", kind.name);
         [0, 1, 3, 4, 100, 20_000].into_iter().for_each(|size| golden(&kind, &name, size));
+    }
+    for kind in thetas() {
+        [0, 1, 2, 400, 9000].into_iter().for_each(|size| golden(&kind, kind.name, size));
     }
     for kind in quantiles() {
         let name = format!("quantile {}", kind.name);
