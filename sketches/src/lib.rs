@@ -32,6 +32,8 @@
 //! For other systems: [`ak`] (PostgreSQL's `hll`), [`datasketches`] (Apache), and
 //! [`quantile::Quantile::write_datadog`]. Figures and their measurement are in the README.
 
+#![forbid(unsafe_code)]
+
 pub mod ak;
 pub mod codec;
 pub mod datasketches;

@@ -12,11 +12,15 @@ mod head;
 mod mapping;
 mod powers;
 mod side;
+mod sparse;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 use crate::fixed::to_fixed;
 use head::Head;
 pub use mapping::{Bin, LEAST, Mapping, RELATIVE_ERROR};
+use sparse::{folds, open_place, position, span};
 use storage::{MOST_FEW, Storage, View, ViewMut};
 
 /// How many bins of each sign are kept apart.
@@ -339,53 +343,6 @@ fn is_plain(bin: Bin, value: f64, fixed: i128) -> bool {
     to_fixed(value) == Some(fixed) && (bin == Bin::ZERO || bin.sign() == sign)
 }
 
-/// The first of `len` ascending bins that is not below `bin`.
-#[inline]
-fn position(bins: &[i32], len: u16, bin: Bin) -> usize {
-    const SHORT: usize = 64;
-    if bins.len() <= SHORT {
-        // Comparing all of a short list takes no branch; free places are higher than any.
-        bins.iter().map(|&place| u32::from(place < bin.to_i32())).sum::<u32>() as usize
-    } else {
-        bins[..usize::from(len)].partition_point(|&place| place < bin.to_i32())
-    }
-}
-
-/// Moves the bins from `at` up to `used` by one place.
-#[inline]
-fn open_place(bins: &mut [i32], counts: &mut [u16], at: usize, used: usize) {
-    bins.copy_within(at..used, at + 1);
-    counts.copy_within(at..used, at + 1);
-}
-
-/// Whether `bin` and one of the ascending `bins` of its sign are too far apart.
-fn folds(bins: &[i32], bin: Bin) -> bool {
-    let (Some(&first), Some(&last)) = (bins.first(), bins.last()) else { return false };
-    let (low, high) = (first.min(bin.to_i32()), last.max(bin.to_i32()));
-    if i64::from(high) - i64::from(low) < i64::from(BINS) || bin == Bin::ZERO {
-        return false;
-    }
-    let (end, start) = match bin.sign() {
-        1 => (high, bins.get(bins.partition_point(|&place| place <= 0))),
-        _ => (-low, bins[..bins.partition_point(|&place| place < 0)].last()),
-    };
-    start.is_some_and(|&start| end - start.abs().min(bin.to_i32().abs()) >= BINS)
-}
-
-/// How many dense bins would hold the ascending `bins` and `bin`.
-fn span(bins: &[i32], bin: Bin) -> usize {
-    let of_sign = |sign: i32| {
-        let indexes = bins.iter().copied().chain([bin.to_i32()]);
-        let mut indexes = indexes.filter(|index| index.signum() == sign);
-        let first = indexes.next();
-        let ends = first.map(|first| {
-            indexes.fold((first, first), |(low, high), index| (low.min(index), high.max(index)))
-        });
-        ends.map_or(0, |(low, high)| (high - low) as usize + 1)
-    };
-    of_sign(-1) + of_sign(1)
-}
-
 impl Default for Quantile {
     fn default() -> Self {
         Self::new()
@@ -407,106 +364,5 @@ impl std::fmt::Debug for Quantile {
         let mut bins = Vec::new();
         self.each(|bin, count| bins.push((bin.to_i32(), count)));
         f.debug_struct("Quantile").field("head", &self.head()).field("bins", &bins).finish()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixed::to_fixed;
-    use proptest::prelude::*;
-
-    fn of(values: &[f64], mapping: &Mapping) -> Quantile {
-        let mut quantile = Quantile::new();
-        for &value in values {
-            quantile.insert(mapping.bin(value), value, to_fixed(value).unwrap());
-        }
-        quantile
-    }
-
-    fn bytes(quantile: &Quantile) -> Vec<u8> {
-        let mut out = Vec::new();
-        quantile.encode(&mut out);
-        out
-    }
-
-    /// Magnitudes from 1e-30 to 1e12: far more bins than are kept.
-    fn value() -> impl Strategy<Value = f64> {
-        prop_oneof![Just(0.0), Just(1.0), (-69.0..27.0f64).prop_map(f64::exp)]
-            .prop_flat_map(|value| prop_oneof![Just(value), Just(-value)])
-    }
-
-    proptest! {
-        #[test]
-        fn any_order_and_split(
-            values in proptest::collection::vec(value(), 0..200),
-            split: prop::sample::Index,
-        ) {
-            let mapping = Mapping::new(0.01).unwrap();
-            let whole = of(&values, &mapping);
-            let (left, right) = values.split_at(split.index(values.len() + 1));
-            let mut merged = of(right, &mapping);
-            merged.merge(&of(left, &mapping));
-            prop_assert_eq!(bytes(&merged), bytes(&whole));
-            prop_assert_eq!(&Quantile::decode(&bytes(&whole)).unwrap(), &whole);
-            // The definition: bins below the highest 2,048 of a sign are folded.
-            let kept_as_they_are = values.len() <= MOST_FEW;
-            let folded: usize = [-1, 1].into_iter().map(|sign| {
-                let indexes: Vec<i32> = values.iter().map(|&value| mapping.bin(value))
-                    .filter(|bin| bin.sign() == sign).map(Bin::index).collect();
-                let highest = indexes.iter().max().copied().unwrap_or(0);
-                indexes.iter().filter(|&&index| index < highest - 2047).count()
-            }).sum();
-            prop_assert_eq!(whole.folded(), if kept_as_they_are { 0 } else { folded as u64 });
-            prop_assert_eq!(whole.count(), values.len() as u64);
-            let sum: i128 = values.iter().map(|&value| to_fixed(value).unwrap()).sum();
-            prop_assert_eq!(whole.sum(), Some(sum));
-        }
-
-        #[test]
-        fn within_the_relative_error(
-            mut values in proptest::collection::vec(-1000.0..1000.0f64, 1..200),
-            q in 0.0..=1.0f64,
-        ) {
-            let mapping = Mapping::new(0.02).unwrap();
-            let quantile = of(&values, &mapping);
-            values.sort_by(f64::total_cmp);
-            let exact = values[(q * (values.len() - 1) as f64) as usize];
-            let ours = quantile.quantile(q, &mapping).unwrap();
-            prop_assert!((ours - exact).abs() <= exact.abs() * 0.02 * (1.0 + 1e-12));
-            prop_assert_eq!(quantile.min(), values.first().copied());
-            prop_assert_eq!(quantile.max(), values.last().copied());
-        }
-
-        #[test]
-        fn any_bytes_decode_or_fail(bytes: Vec<u8>) {
-            if let Ok(read) = Quantile::decode(&bytes) {
-                let mut again = Vec::new();
-                read.encode(&mut again);
-                prop_assert_eq!(again, bytes);
-            }
-        }
-    }
-
-    #[test]
-    fn a_sum_may_pass_the_limit_and_come_back() {
-        let mapping = Mapping::new(0.01).unwrap();
-        let greatest = crate::fixed::LIMIT.next_down();
-        let mut sums = of(&[greatest], &mapping);
-        for _ in 0..23 {
-            let copy = sums.clone();
-            sums.merge(&copy);
-        }
-        assert!(sums.sum().is_some());
-        let mut negative = of(&[-greatest], &mapping);
-        for _ in 0..24 {
-            let copy = negative.clone();
-            negative.merge(&copy);
-        }
-        let copy = sums.clone();
-        sums.merge(&copy);
-        assert_eq!(sums.sum(), None);
-        sums.merge(&negative);
-        assert_eq!(sums.sum(), Some(0));
     }
 }
