@@ -30,6 +30,10 @@ impl fmt::Display for DecodeError {
 
 impl std::error::Error for DecodeError {}
 
+/// No stream is so long that its count reaches this: stored forms that claim more are refused,
+/// so that adding a few of them cannot overflow.
+pub(crate) const COUNT_LIMIT: u64 = 1 << 60;
+
 /// Appends `value` in 7-bit groups, least significant first (LEB128): 1 to 10 bytes.
 #[inline]
 pub fn put_u64(out: &mut Vec<u8>, mut value: u64) {

@@ -1,97 +1,89 @@
 //! The form in which a row's unique count is published: bytes that PostgreSQL's `hll(n)`
 //! columns take and unite with their own.
 
-use crate::unique::{Content, Unique, register};
-
-const EMPTY: u8 = 0x11;
-const SPARSE: u8 = 0x13;
-const FULL: u8 = 0x14;
+use super::bits::BitWriter;
+use super::{EMPTY, FULL, SPARSE, Settings};
+use crate::unique::{Content, Family, Unique};
 
 /// Bits of a register, as PostgreSQL's default type has them.
-const REGISTER_BITS: u32 = 5;
-/// Explicit cut-off auto (−1), sparse allowed: PostgreSQL refuses to unite what differs.
-const CUTOFFS: u8 = 0x7f;
+const REGISTER_BITS: u32 = Settings::postgresql(14).register_bits as u32;
+/// The greatest value that these can hold.
+const GREATEST: u8 = (1 << REGISTER_BITS) - 1;
 
 /// Appends `u` as EMPTY, SPARSE or FULL, whichever is shortest, with the header of
 /// PostgreSQL's `hll(log2m)`: 5 bits a register, expthresh −1, sparseon 1.
 ///
 /// PostgreSQL takes log2m up to 17. Coupons do not hold the hash that EXPLICIT needs.
+///
+/// # Panics
+/// Where `u` is not of the family [`Family::Ak`].
 pub fn write_row(u: &Unique, out: &mut Vec<u8>) {
-    let log2m = u.log2m();
-    let kind_at = out.len();
-    out.extend_from_slice(&[EMPTY, ((REGISTER_BITS - 1) as u8) << 5 | log2m, CUTOFFS]);
+    assert_eq!(u.family(), Family::Ak, "only a unique count of the family ak has this form");
+    let settings = Settings::postgresql(u.log2m());
+    let [sizes, cutoffs] = settings.header();
+    out.extend_from_slice(&[EMPTY, sizes, cutoffs]);
     if u.is_empty() {
         return;
     }
-    let entries = entries(u);
-    let sparse_bits = entries.len() as u64 * (u64::from(log2m) + u64::from(REGISTER_BITS));
-    let mut bits = BitWriter { out, pending: 0, held: 0 };
-    if sparse_bits < u64::from(REGISTER_BITS) << log2m {
-        bits.out[kind_at] = SPARSE;
-        for (index, value) in entries {
-            bits.put(index << REGISTER_BITS | u32::from(value), u32::from(log2m) + REGISTER_BITS);
+    let kind_at = out.len() - 3;
+    match u.content() {
+        Content::Coupons(coupons) => {
+            let entries = entries(coupons, u);
+            if entries.len() <= settings.most_sparse() {
+                out[kind_at] = SPARSE;
+                write_sparse(&entries, settings, out);
+            } else {
+                out[kind_at] = FULL;
+                let mut registers = vec![0; 1 << u.log2m()];
+                entries.iter().for_each(|&(index, value)| registers[index as usize] = value);
+                write_full(&registers, out);
+            }
         }
-    } else {
-        bits.out[kind_at] = FULL;
-        let mut next = 0;
-        for (index, value) in entries {
-            (next..index).for_each(|_| bits.put(0, REGISTER_BITS));
-            bits.put(u32::from(value), REGISTER_BITS);
-            next = index + 1;
+        Content::Registers(registers) => {
+            let used = registers.iter().filter(|&&value| value > 0).count();
+            if used <= settings.most_sparse() {
+                let entries = (0u32..).zip(registers).filter(|&(_, &value)| value > 0);
+                let entries: Vec<_> = entries.map(|(i, &value)| (i, value.min(GREATEST))).collect();
+                out[kind_at] = SPARSE;
+                write_sparse(&entries, settings, out);
+            } else {
+                out[kind_at] = FULL;
+                write_full(registers, out);
+            }
         }
-        (next..1 << log2m).for_each(|_| bits.put(0, REGISTER_BITS));
+    }
+}
+
+/// The registers of coupons by index, as far as their bits can tell them.
+fn entries(coupons: Vec<u32>, u: &Unique) -> Vec<(u32, u8)> {
+    let shape = u.shape();
+    let mut entries: Vec<(u32, u8)> = coupons
+        .into_iter()
+        .map(|bits| shape.register(bits))
+        .map(|(index, value)| (index as u32, value.min(GREATEST)))
+        .collect();
+    // Of one index, the greatest value comes first and stays.
+    entries.sort_unstable_by_key(|&(index, value)| (index, u8::MAX - value));
+    entries.dedup_by_key(|&mut (index, _)| index);
+    entries
+}
+
+fn write_sparse(entries: &[(u32, u8)], settings: Settings, out: &mut Vec<u8>) {
+    let mut bits = BitWriter::new(out);
+    for &(index, value) in entries {
+        bits.put(index << REGISTER_BITS | u32::from(value), settings.pair_bits());
     }
     bits.finish();
 }
 
-/// The registers that are not zero, by index, capped at what their bits can say.
-fn entries(u: &Unique) -> Vec<(u32, u8)> {
-    const CAP: u8 = (1 << REGISTER_BITS) - 1;
-    match u.content() {
-        Content::Coupons(coupons) => {
-            let log2m = u.log2m();
-            let mut entries: Vec<(u32, u8)> = coupons
-                .into_iter()
-                .map(|bits| register(bits, log2m))
-                .map(|(index, value)| (index as u32, value.min(CAP)))
-                .collect();
-            // Of one index, the greatest value comes first and stays.
-            entries.sort_unstable_by_key(|&(index, value)| (index, u8::MAX - value));
-            entries.dedup_by_key(|&mut (index, _)| index);
-            entries
-        }
-        Content::Registers(registers) => (0u32..)
-            .zip(registers)
-            .filter(|&(_, &value)| value > 0)
-            .map(|(index, &value)| (index, value.min(CAP)))
-            .collect(),
-    }
-}
-
-/// Writes numbers of some bits, highest bit first.
-struct BitWriter<'a> {
-    out: &'a mut Vec<u8>,
-    pending: u64,
-    held: u32,
-}
-
-impl BitWriter<'_> {
-    /// The low `width` bits of `value`, at most 32.
-    #[inline]
-    fn put(&mut self, value: u32, width: u32) {
-        self.pending = self.pending << width | u64::from(value);
-        self.held += width;
-        while self.held >= 8 {
-            self.held -= 8;
-            self.out.push((self.pending >> self.held) as u8);
-        }
-    }
-
-    /// Fills the last byte with zeros.
-    fn finish(self) {
-        if self.held > 0 {
-            self.out.push((self.pending << (8 - self.held)) as u8);
-        }
+/// Eight registers make five bytes.
+fn write_full(registers: &[u8], out: &mut Vec<u8>) {
+    out.reserve(registers.len() / 8 * 5);
+    for eight in registers.as_chunks::<8>().0 {
+        let bits = eight
+            .iter()
+            .fold(0u64, |bits, &value| bits << REGISTER_BITS | u64::from(value.min(GREATEST)));
+        out.extend_from_slice(&bits.to_be_bytes()[3..]);
     }
 }
 

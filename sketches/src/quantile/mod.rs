@@ -1,354 +1,368 @@
 //! Which value lies at a given part of all values, within a relative error: a DDSketch.
 //! Values come in with their [`Bin`], which is found once per event by a [`Mapping`].
 //!
-//! Per sign, bins up to 2,047 below the highest are kept apart; what lies lower is counted
-//! in the lowest kept. Which those are depends on the values alone, not on their order.
+//! Up to eight values are kept as they are, then the bins that occur with their counts,
+//! then, where that is shorter, all bins from the lowest to the highest. Per sign, bins up
+//! to 2,047 below the highest are kept apart; what lies lower is counted in the lowest
+//! kept. Which those are depends on the values alone, not on their order.
 
+mod datadog;
+mod encoding;
+mod head;
 mod mapping;
 mod powers;
+mod side;
+mod sparse;
+mod storage;
+#[cfg(test)]
+mod tests;
 
-use std::collections::BTreeMap;
-
-use crate::codec::{self, DecodeError, Reader};
+use crate::fixed::to_fixed;
+use head::Head;
 pub use mapping::{Bin, LEAST, Mapping, RELATIVE_ERROR};
+use sparse::{folds, open_place, position, span};
+use storage::{MOST_FEW, Storage, View, ViewMut};
 
 /// How many bins of each sign are kept apart.
 pub const BINS: i32 = 2048;
 
-/// The distribution of values.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Quantile {
-    bins: BTreeMap<i32, u64>,
-    folded: [u64; 2],
-    count: u64,
-    min: f64,
-    max: f64,
-    sum: i128,
-    carry: i64,
-}
-
-const VERSION: u8 = 0;
+/// The distribution of values: 16 bytes, and no heap for a single value.
+#[derive(Clone)]
+pub struct Quantile(Storage);
 
 impl Quantile {
     /// No values yet.
-    pub fn new() -> Self {
-        Self::default()
+    pub const fn new() -> Self {
+        Self(Storage::empty())
     }
 
     /// Counts `value`, which is finite, falls into `bin` and is `fixed` units of 2⁻⁶⁴.
+    ///
+    /// Every value of one distribution must have its bin from the same [`Mapping`].
+    #[inline]
     pub fn insert(&mut self, bin: Bin, value: f64, fixed: i128) {
-        let value = value + 0.0;
-        self.widen(value, value);
-        self.add_sum(fixed, 0);
-        self.count += 1;
-        let highest = self.highest();
-        *self.bins.entry(bin.to_i32()).or_default() += 1;
-        self.fold(highest);
+        let value = value + 0.0; // −0 is 0.
+        // The busiest first.
+        if let Storage::Dense(dense) = &mut self.0 {
+            dense.head.insert(value, fixed);
+            return match bin.sign() {
+                0 => dense.zero += 1,
+                sign => dense.sides[usize::from(sign > 0)].insert(bin.index()),
+            };
+        }
+        self.insert_small(bin, value, fixed);
     }
 
-    /// Counts the values of `other` as well; both must be of the same [`Mapping`].
-    pub fn merge(&mut self, other: &Self) {
-        if other.count == 0 {
-            return;
-        }
-        self.widen(other.min, other.max);
-        self.add_sum(other.sum, other.carry);
-        self.count += other.count;
-        let mut highest = self.highest();
-        for (sign, theirs) in other.highest().into_iter().enumerate() {
-            // Folded values of the side with the lower bins lie in a bin that folds now.
-            if theirs >= highest[sign] {
-                let mine = if theirs > highest[sign] { 0 } else { self.folded[sign] };
-                self.folded[sign] = mine + other.folded[sign];
-                highest[sign] = theirs;
+    /// As [`Quantile::insert`], while bins are not dense.
+    #[inline(never)]
+    fn insert_small(&mut self, bin: Bin, value: f64, fixed: i128) {
+        match self.0.view_mut() {
+            ViewMut::Dense(_) => unreachable!("dense bins were handled"),
+            ViewMut::Sparse { len, head, bins, counts } => {
+                head.insert(value, fixed);
+                let (at, used) = (position(bins, *len, bin), usize::from(*len));
+                if at < used && bins[at] == bin.to_i32() {
+                    match counts[at].checked_add(1) {
+                        Some(count) => counts[at] = count,
+                        None => self.add(bin, 1),
+                    }
+                } else if used < bins.len() && !folds(&bins[..used], bin) {
+                    open_place(bins, counts, at, used);
+                    (bins[at], counts[at]) = (bin.to_i32(), 1);
+                    *len += 1;
+                } else {
+                    self.add(bin, 1);
+                }
+            }
+            ViewMut::Few { len, values, bins } => {
+                let at = usize::from(*len);
+                let plain = is_plain(bin, value, fixed);
+                if at < values.len() && plain {
+                    (values[at], bins[at]) = (value, bin.to_i32());
+                    *len += 1;
+                } else if at < MOST_FEW && plain {
+                    self.lengthen(bin, value);
+                } else {
+                    self.make_binned();
+                    self.insert(bin, value, fixed);
+                }
             }
         }
-        for (&bin, &count) in &other.bins {
-            *self.bins.entry(bin).or_default() += count;
+    }
+
+    /// Counts the values of `other` as well.
+    pub fn merge(&mut self, other: &Self) {
+        match other.0.view() {
+            View::Few { values, bins } => {
+                for (&value, &bin) in values.iter().zip(bins) {
+                    let bin = Bin::from_i32(bin).unwrap_or(Bin::ZERO);
+                    self.insert(bin, value, to_fixed(value).unwrap_or(0));
+                }
+            }
+            _ if matches!(self.0.view(), View::Few { .. }) => {
+                let mine = std::mem::replace(self, other.clone());
+                self.merge(&mine);
+            }
+            View::Sparse { head, bins, counts } => {
+                self.head_mut(|mine| mine.merge(head));
+                for (&bin, &count) in bins.iter().zip(counts) {
+                    self.add(Bin::from_i32(bin).unwrap_or(Bin::ZERO), u64::from(count));
+                }
+            }
+            View::Dense(theirs) => {
+                self.make_dense();
+                if let ViewMut::Dense(mine) = self.0.view_mut() {
+                    mine.head.merge(&theirs.head);
+                    mine.zero += theirs.zero;
+                    for (mine, theirs) in mine.sides.iter_mut().zip(&theirs.sides) {
+                        mine.merge(theirs);
+                    }
+                }
+            }
         }
-        self.fold(highest);
     }
 
     /// Whether nothing was counted.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        matches!(self.0, Storage::Inline { len: 0, .. })
     }
 
     /// How many values were counted.
     pub fn count(&self) -> u64 {
-        self.count
+        self.head().count
     }
 
     /// The least value.
     pub fn min(&self) -> Option<f64> {
-        (self.count > 0).then_some(self.min)
+        Some(self.head()).filter(|head| head.count > 0).map(|head| head.min)
     }
 
     /// The greatest value.
     pub fn max(&self) -> Option<f64> {
-        (self.count > 0).then_some(self.max)
+        Some(self.head()).filter(|head| head.count > 0).map(|head| head.max)
     }
 
     /// The sum of all values in units of 2⁻⁶⁴ (see [`crate::fixed`]); `None` where it
     /// does not fit, which depends on the sum alone, not on the order of its parts.
     pub fn sum(&self) -> Option<i128> {
-        (self.carry == 0).then_some(self.sum)
+        self.head().sum.get()
     }
 
     /// How many values were counted in the lowest kept bin of their sign though they
-    /// belong lower; quantiles that fall there are too far from zero.
+    /// belong lower; quantiles that fall there are too far from zero. None of up to eight
+    /// values: these are kept as they are.
     pub fn folded(&self) -> u64 {
-        self.folded[0] + self.folded[1]
+        match self.0.view() {
+            View::Dense(dense) => dense.sides.iter().map(side::Side::folded).sum(),
+            _ => 0,
+        }
     }
 
-    /// The value below which a part `q` (0 to 1) of all values lies: within the relative
-    /// error of the value of rank ⌊q · (count − 1)⌋, and within min and max.
+    /// The value of rank ⌊q · (count − 1)⌋ in ascending order (`q` from 0 to 1): within
+    /// the relative error, exact for q 0 and 1 and up to eight values.
     pub fn quantile(&self, q: f64, mapping: &Mapping) -> Option<f64> {
-        if self.count == 0 {
-            return None;
-        }
-        let last = self.count - 1;
+        let head = self.head();
+        let last = head.count.checked_sub(1)?;
         let rank = (q.clamp(0.0, 1.0) * last as f64) as u64;
         if rank == 0 {
-            return Some(self.min);
+            return Some(head.min);
         }
         if rank >= last {
-            return Some(self.max);
+            return Some(head.max);
         }
-        let mut below = 0;
-        for (&bin, &count) in &self.bins {
+        if let View::Few { values, .. } = self.0.view() {
+            let mut sorted = values.to_vec();
+            sorted.sort_unstable_by(f64::total_cmp);
+            return sorted.get(rank as usize).copied();
+        }
+        let (mut below, mut found) = (0, None);
+        self.each(|bin, count| {
             below += count;
-            if below > rank {
-                let value = mapping.value(Bin::from_i32(bin).unwrap_or(Bin::ZERO));
-                return Some(value.clamp(self.min, self.max));
+            if below > rank && found.is_none() {
+                found = Some(bin);
             }
-        }
-        Some(self.max)
+        });
+        Some(mapping.value(found?).clamp(head.min, head.max))
     }
 
-    /// Bytes on the heap.
+    /// Bytes on the heap; the sketch itself is 16 more.
     pub fn heap_bytes(&self) -> usize {
-        self.bins.len() * 24
+        self.0.heap_bytes()
     }
 
-    /// Appends the stored form. Equal content gives equal bytes.
-    pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(VERSION);
-        codec::put_u64(out, self.bins.len() as u64);
-        if self.count == 0 {
-            return;
-        }
-        let mut before = 0;
-        for (&bin, &count) in &self.bins {
-            codec::put_i64(out, i64::from(bin) - before);
-            codec::put_u64(out, count);
-            before = i64::from(bin);
-        }
-        codec::put_f64(out, self.min);
-        codec::put_f64(out, self.max);
-        codec::put_i128(out, self.sum);
-        codec::put_i64(out, self.carry);
-        codec::put_u64(out, self.folded[0]);
-        codec::put_u64(out, self.folded[1]);
-    }
-
-    /// Reads a stored form, which must be all of `bytes`.
-    ///
-    /// # Errors
-    /// Where the bytes are not what [`Quantile::encode`] writes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let mut reader = Reader::new(bytes);
-        let version = reader.u8()?;
-        if version != VERSION {
-            return Err(DecodeError::Version(version));
-        }
-        let mut read = Self::new();
-        let bins = reader.u64()?;
-        if bins == 0 {
-            reader.finish()?;
-            return Ok(read);
-        }
-        let mut before = None;
-        for _ in 0..bins {
-            let bin = reader.i64()?.checked_add(before.unwrap_or(0));
-            let bin = bin.filter(|&bin| before.is_none_or(|before| before < bin));
-            let bin = bin.and_then(|bin| i32::try_from(bin).ok()).and_then(Bin::from_i32);
-            let bin = bin.ok_or(DecodeError::Invalid("bins are not ascending and possible"))?;
-            let count = reader.u64()?;
-            let total = read.count.checked_add(count).filter(|_| count > 0);
-            read.count = total.ok_or(DecodeError::Invalid("the count of a bin is impossible"))?;
-            read.bins.insert(bin.to_i32(), count);
-            before = Some(i64::from(bin.to_i32()));
-        }
-        (read.min, read.max) = (reader.f64()?, reader.f64()?);
-        if !(read.min.is_finite() && read.max.is_finite() && read.min <= read.max) {
-            return Err(DecodeError::Invalid("min and max are not finite and in order"));
-        }
-        read.sum = reader.i128()?;
-        read.carry = reader.i64()?;
-        read.folded = [reader.u64()?, reader.u64()?];
-        reader.finish()?;
-        let len = read.bins.len();
-        read.fold(read.highest());
-        if len != read.bins.len() || read.folded[0].checked_add(read.folded[1]).is_none() {
-            return Err(DecodeError::Invalid("more bins than are kept"));
-        }
-        Ok(read)
-    }
-
-    /// Counts the values of a stored form as well.
-    ///
-    /// # Errors
-    /// Where the bytes are not what [`Quantile::encode`] writes; nothing is then changed.
-    pub fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        self.merge(&Self::decode(bytes)?);
-        Ok(())
-    }
-
-    fn widen(&mut self, min: f64, max: f64) {
-        if self.count == 0 {
-            (self.min, self.max) = (min, max);
-        } else {
-            (self.min, self.max) = (self.min.min(min), self.max.max(max));
-        }
-    }
-
-    /// Adds with 64 more bits than an `i128`, so that a sum that passes the limits and
-    /// comes back is right in the end.
-    fn add_sum(&mut self, sum: i128, carry: i64) {
-        let (total, overflowed) = self.sum.overflowing_add(sum);
-        self.sum = total;
-        self.carry += carry;
-        if overflowed {
-            self.carry += if sum < 0 { -1 } else { 1 };
-        }
-    }
-
-    /// The highest bin of each sign, by magnitude; 0 for none.
-    fn highest(&self) -> [i32; 2] {
-        let ends = [self.bins.first_key_value(), self.bins.last_key_value()];
-        let [low, high] = ends.map(|end| end.map_or(0, |(&bin, _)| bin));
-        [(-low).max(0), high.max(0)]
-    }
-
-    /// Counts what lies too far below the highest bin of its sign in the lowest kept.
-    /// `folded` is true for bins up to `highest_before`.
-    fn fold(&mut self, highest_before: [i32; 2]) {
-        for (sign, highest) in self.highest().into_iter().enumerate() {
-            let lowest = (highest - (BINS - 1)).max(1);
-            let (direction, below) = match sign {
-                0 => (-1, self.bins.range(1 - lowest..0)),
-                _ => (1, self.bins.range(1..lowest)),
-            };
-            let below: Vec<i32> = below.map(|(&bin, _)| bin).collect();
-            if highest > highest_before[sign] {
-                self.folded[sign] = 0;
+    /// Hands out bins and their counts, ascending.
+    fn each(&self, mut take: impl FnMut(Bin, u64)) {
+        match self.0.view() {
+            View::Few { bins, .. } => {
+                let mut sorted = [0; MOST_FEW];
+                let sorted = &mut sorted[..bins.len()];
+                sorted.copy_from_slice(bins);
+                sorted.sort_unstable();
+                for equal in sorted.chunk_by(|a, b| a == b) {
+                    take(Bin::from_i32(equal[0]).unwrap_or(Bin::ZERO), equal.len() as u64);
+                }
             }
-            let below: u64 = below.iter().filter_map(|bin| self.bins.remove(bin)).sum();
-            if below > 0 {
-                self.folded[sign] += below;
-                *self.bins.entry(lowest * direction).or_default() += below;
+            View::Sparse { bins, counts, .. } => {
+                for (&bin, &count) in bins.iter().zip(counts) {
+                    take(Bin::from_i32(bin).unwrap_or(Bin::ZERO), u64::from(count));
+                }
+            }
+            View::Dense(dense) => {
+                let [negative, positive] = &dense.sides;
+                negative.each_down(|index, count| take(Bin::new(true, index), count));
+                if dense.zero > 0 {
+                    take(Bin::ZERO, dense.zero);
+                }
+                positive.each(|index, count| take(Bin::new(false, index), count));
             }
         }
+    }
+
+    /// Count, min, max and sum.
+    fn head(&self) -> Head {
+        match self.0.view() {
+            View::Few { values, .. } => {
+                let mut head = Head::EMPTY;
+                for &value in values {
+                    head.insert(value, to_fixed(value).unwrap_or(0));
+                }
+                head
+            }
+            View::Sparse { head, .. } => *head,
+            View::Dense(dense) => dense.head,
+        }
+    }
+
+    /// Changes the head, if it is kept.
+    fn head_mut(&mut self, change: impl FnOnce(&mut Head)) {
+        match self.0.view_mut() {
+            ViewMut::Few { .. } => {}
+            ViewMut::Sparse { head, .. } => change(head),
+            ViewMut::Dense(dense) => change(&mut dense.head),
+        }
+    }
+
+    /// Moves values that are kept as they are to a longer box, and adds one.
+    fn lengthen(&mut self, bin: Bin, value: f64) {
+        let View::Few { values, bins } = self.0.view() else { return };
+        let used = values.len();
+        let mut longer = Storage::few_for(used + 1);
+        if let ViewMut::Few { len, values: new_values, bins: new_bins } = longer.view_mut() {
+            new_values[..used].copy_from_slice(values);
+            new_bins[..used].copy_from_slice(bins);
+            (new_values[used], new_bins[used]) = (value, bin.to_i32());
+            *len = used as u16 + 1;
+        }
+        self.0 = longer;
+    }
+
+    /// Counts `count` values in `bin`, where bins are kept; the head has them already.
+    fn add(&mut self, bin: Bin, count: u64) {
+        match self.0.view_mut() {
+            ViewMut::Few { .. } => {}
+            ViewMut::Dense(dense) => dense.add(bin, count),
+            ViewMut::Sparse { len, head, bins, counts } => {
+                let at = position(bins, *len, bin);
+                let used = usize::from(*len);
+                let known = at < used && bins[at] == bin.to_i32();
+                let sum = count + if known { u64::from(counts[at]) } else { 0 };
+                if let (Ok(sum), true) = (u16::try_from(sum), known) {
+                    counts[at] = sum;
+                } else if let (Ok(sum), false) = (u16::try_from(sum), folds(&bins[..used], bin)) {
+                    if used == bins.len() {
+                        let span = span(&bins[..used], bin);
+                        match Storage::sparse_for(*head, used + 1, span) {
+                            Some(longer) => self.move_bins(longer),
+                            None => self.make_dense(),
+                        }
+                        return self.add(bin, count);
+                    }
+                    open_place(bins, counts, at, used);
+                    (bins[at], counts[at]) = (bin.to_i32(), sum);
+                    *len += 1;
+                } else {
+                    self.make_dense();
+                    self.add(bin, count);
+                }
+            }
+        }
+    }
+
+    /// From values as they are to bins.
+    fn make_binned(&mut self) {
+        let head = self.head();
+        let room = Storage::sparse_for(head, MOST_FEW + 1, usize::MAX / 4);
+        self.move_bins(room.unwrap_or_else(|| Storage::dense(head)));
+    }
+
+    /// Makes all bins dense.
+    fn make_dense(&mut self) {
+        if !matches!(self.0, Storage::Dense(_)) {
+            self.move_bins(Storage::dense(self.head()));
+        }
+    }
+
+    /// Moves all bins to `storage`, which has the head already and keeps bins.
+    fn move_bins(&mut self, mut storage: Storage) {
+        if let View::Sparse { bins, counts, .. } = self.0.view() {
+            match storage.view_mut() {
+                ViewMut::Sparse { len, bins: new_bins, counts: new_counts, .. } => {
+                    *len = bins.len() as u16;
+                    new_bins[..bins.len()].copy_from_slice(bins);
+                    new_counts[..counts.len()].copy_from_slice(counts);
+                    self.0 = storage;
+                    return;
+                }
+                ViewMut::Dense(dense) => expect(dense, bins),
+                ViewMut::Few { .. } => {}
+            }
+        }
+        let mut moved = Self(storage);
+        self.each(|bin, count| moved.add(bin, count));
+        *self = moved;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fixed::to_fixed;
-    use proptest::prelude::*;
-
-    fn of(values: &[f64], mapping: &Mapping) -> Quantile {
-        let mut quantile = Quantile::new();
-        for &value in values {
-            quantile.insert(mapping.bin(value), value, to_fixed(value).unwrap());
-        }
-        quantile
+/// Makes room for the ascending `bins`.
+fn expect(dense: &mut storage::Dense, bins: &[i32]) {
+    let index = |&bin: &i32| Bin::from_i32(bin).unwrap_or(Bin::ZERO).index();
+    let negative = &bins[..bins.partition_point(|&bin| bin < 0)];
+    let positive = &bins[bins.partition_point(|&bin| bin <= 0)..];
+    if let (Some(high), Some(low)) = (negative.first(), negative.last()) {
+        dense.sides[0].expect(index(low), index(high));
     }
-
-    fn bytes(quantile: &Quantile) -> Vec<u8> {
-        let mut out = Vec::new();
-        quantile.encode(&mut out);
-        out
+    if let (Some(low), Some(high)) = (positive.first(), positive.last()) {
+        dense.sides[1].expect(index(low), index(high));
     }
+}
 
-    /// Magnitudes from 1e-30 to 1e12: far more bins than are kept.
-    fn value() -> impl Strategy<Value = f64> {
-        prop_oneof![Just(0.0), Just(1.0), (-69.0..27.0f64).prop_map(f64::exp)]
-            .prop_flat_map(|value| prop_oneof![Just(value), Just(-value)])
+/// Whether a value tells all there is to know: then it can be kept as it is.
+#[inline]
+fn is_plain(bin: Bin, value: f64, fixed: i128) -> bool {
+    let sign = i32::from(value > 0.0) - i32::from(value < 0.0);
+    to_fixed(value) == Some(fixed) && (bin == Bin::ZERO || bin.sign() == sign)
+}
+
+impl Default for Quantile {
+    fn default() -> Self {
+        Self::new()
     }
+}
 
-    proptest! {
-        #[test]
-        fn any_order_and_split(
-            values in proptest::collection::vec(value(), 0..200),
-            split: prop::sample::Index,
-        ) {
-            let mapping = Mapping::new(0.01).unwrap();
-            let whole = of(&values, &mapping);
-            let (left, right) = values.split_at(split.index(values.len() + 1));
-            let mut merged = of(right, &mapping);
-            merged.merge(&of(left, &mapping));
-            prop_assert_eq!(bytes(&merged), bytes(&whole));
-            prop_assert_eq!(&Quantile::decode(&bytes(&whole)).unwrap(), &whole);
-            // The definition: bins below the highest 2,048 of a sign are folded.
-            let folded: usize = [-1, 1].into_iter().map(|sign| {
-                let indexes: Vec<i32> = values.iter().map(|&value| mapping.bin(value))
-                    .filter(|bin| bin.sign() == sign).map(Bin::index).collect();
-                let highest = indexes.iter().max().copied().unwrap_or(0);
-                indexes.iter().filter(|&&index| index < highest - 2047).count()
-            }).sum();
-            prop_assert_eq!(whole.folded(), folded as u64);
-            prop_assert_eq!(whole.count(), values.len() as u64);
-            let sum: i128 = values.iter().map(|&value| to_fixed(value).unwrap()).sum();
-            prop_assert_eq!(whole.sum(), Some(sum));
-        }
-
-        #[test]
-        fn within_the_relative_error(
-            mut values in proptest::collection::vec(-1000.0..1000.0f64, 1..200),
-            q in 0.0..=1.0f64,
-        ) {
-            let mapping = Mapping::new(0.02).unwrap();
-            let quantile = of(&values, &mapping);
-            values.sort_by(f64::total_cmp);
-            let exact = values[(q * (values.len() - 1) as f64) as usize];
-            let ours = quantile.quantile(q, &mapping).unwrap();
-            prop_assert!((ours - exact).abs() <= exact.abs() * 0.02 * (1.0 + 1e-12));
-            prop_assert_eq!(quantile.min(), values.first().copied());
-            prop_assert_eq!(quantile.max(), values.last().copied());
-        }
-
-        #[test]
-        fn any_bytes_decode_or_fail(bytes: Vec<u8>) {
-            if let Ok(read) = Quantile::decode(&bytes) {
-                let mut again = Vec::new();
-                read.encode(&mut again);
-                prop_assert_eq!(again, bytes);
-            }
-        }
+impl PartialEq for Quantile {
+    /// Equal content, in whatever order it came.
+    fn eq(&self, other: &Self) -> bool {
+        let (mut mine, mut theirs) = (Vec::new(), Vec::new());
+        self.encode(&mut mine);
+        other.encode(&mut theirs);
+        mine == theirs
     }
+}
 
-    #[test]
-    fn a_sum_may_pass_the_limit_and_come_back() {
-        let mapping = Mapping::new(0.01).unwrap();
-        let greatest = crate::fixed::LIMIT.next_down();
-        let mut sums = of(&[greatest], &mapping);
-        for _ in 0..23 {
-            let copy = sums.clone();
-            sums.merge(&copy);
-        }
-        assert!(sums.sum().is_some());
-        let mut negative = of(&[-greatest], &mapping);
-        for _ in 0..24 {
-            let copy = negative.clone();
-            negative.merge(&copy);
-        }
-        let copy = sums.clone();
-        sums.merge(&copy);
-        assert_eq!(sums.sum(), None);
-        sums.merge(&negative);
-        assert_eq!(sums.sum(), Some(0));
+impl std::fmt::Debug for Quantile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut bins = Vec::new();
+        self.each(|bin, count| bins.push((bin.to_i32(), count)));
+        f.debug_struct("Quantile").field("head", &self.head()).field("bins", &bins).finish()
     }
 }

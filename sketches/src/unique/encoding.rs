@@ -1,7 +1,7 @@
 //! The stored form of a unique count.
 //!
 //! ```text
-//! byte 0      format version, 1
+//! byte 0      format version: 1 for the family ak, 2 for datasketches
 //! byte 1      kind · 32 + log2m
 //! kind 0..=3  that many coupons, ascending, 4 bytes each, least significant first
 //! kind 4      count; then the first coupon and the differences to the next, ascending
@@ -10,11 +10,14 @@
 //! ```
 //! Numbers without a size are 7-bit groups ([`crate::codec::put_u64`]).
 
-use super::{Content, Coupon, LOG2M, Unique, ViewMut, most_coupons};
+use super::coupon::SLOT_BITS;
+use super::storage::Storage;
+use super::{Content, Coupon, Family, LOG2M, Shape, Unique, most_coupons};
 use crate::codec::{DecodeError, Reader, put_u64};
 
-/// The first byte.
-const VERSION: u8 = 1;
+/// The first byte, by family.
+const AK: u8 = 1;
+const DATASKETCHES: u8 = 2;
 /// Four coupons or more.
 const COUPONS: u8 = 4;
 /// Registers.
@@ -26,14 +29,20 @@ impl Unique {
     /// Appends the stored form. Equal content gives equal bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let log2m = self.log2m();
-        out.push(VERSION);
+        out.push(match self.family() {
+            Family::Ak => AK,
+            Family::DataSketches => DATASKETCHES,
+        });
+        if let Storage::Inline { len, places, .. } = &self.0 {
+            // Most keys: no vector for these.
+            let mut few = places.map(u32::from_le_bytes);
+            let few = &mut few[..usize::from(*len)];
+            few.sort_unstable();
+            out.push(*len << 5 | log2m);
+            few.iter().for_each(|bits| out.extend_from_slice(&bits.to_le_bytes()));
+            return;
+        }
         match self.content() {
-            Content::Coupons(coupons) if coupons.len() < usize::from(COUPONS) => {
-                out.push((coupons.len() as u8) << 5 | log2m);
-                for bits in coupons {
-                    out.extend_from_slice(&bits.to_le_bytes());
-                }
-            }
             Content::Coupons(coupons) => {
                 out.push(COUPONS << 5 | log2m);
                 put_u64(out, coupons.len() as u64);
@@ -55,15 +64,18 @@ impl Unique {
     /// # Errors
     /// Where the bytes are not what [`Unique::encode`] writes.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let (log2m, kind, mut reader) = open(bytes)?;
-        let mut unique = Self::new(log2m);
+        let (shape, kind, mut reader) = open(bytes)?;
+        let mut unique = Self::with_family(shape.family(), shape.log2m());
         if kind == REGISTERS {
-            unique.make_registers();
-            if let Some(ViewMut::Registers(registers)) = unique.0.boxed_view_mut() {
-                decode_registers(&mut reader, registers)?;
-            }
+            decode_registers(&mut reader, shape, unique.fresh_registers())?;
+        } else if kind == COUPONS {
+            // No byte more than the bytes can hold, whatever count they claim.
+            let room = Reader::u64(&mut reader.clone())?.min(reader.rest().len() as u64);
+            let room = (room as usize).clamp(1, most_coupons(shape.log2m())) - 1;
+            unique.0 = Storage::with_room(shape, room.max(3));
+            each_coupon(&mut reader, shape, kind, |coupon| unique.insert(coupon))?;
         } else {
-            each_coupon(&mut reader, log2m, kind, |coupon| unique.insert(coupon))?;
+            each_coupon(&mut reader, shape, kind, |coupon| unique.insert(coupon))?;
         }
         reader.finish()?;
         Ok(unique)
@@ -72,20 +84,26 @@ impl Unique {
     /// Counts the values of a stored form as well.
     ///
     /// # Errors
-    /// Where the bytes are not what [`Unique::encode`] writes; nothing is then changed.
+    /// Where the bytes are not what [`Unique::encode`] writes, or of the other family;
+    /// nothing is then changed.
     pub fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        self.merge(&Self::decode(bytes)?);
+        let other = Self::decode(bytes)?;
+        if other.family() != self.family() {
+            return Err(DecodeError::Invalid("the unique count is of another family"));
+        }
+        self.merge(&other);
         Ok(())
     }
 }
 
-/// Reads the head: log2m, kind, and the rest.
-fn open(bytes: &[u8]) -> Result<(u8, u8, Reader<'_>), DecodeError> {
+/// Reads the head: shape, kind, and the rest.
+fn open(bytes: &[u8]) -> Result<(Shape, u8, Reader<'_>), DecodeError> {
     let mut reader = Reader::new(bytes);
-    let version = reader.u8()?;
-    if version != VERSION {
-        return Err(DecodeError::Version(version));
-    }
+    let family = match reader.u8()? {
+        AK => Family::Ak,
+        DATASKETCHES => Family::DataSketches,
+        version => return Err(DecodeError::Version(version)),
+    };
     let head = reader.u8()?;
     let (kind, log2m) = (head >> 5, head & 31);
     if !LOG2M.contains(&log2m) {
@@ -94,18 +112,19 @@ fn open(bytes: &[u8]) -> Result<(u8, u8, Reader<'_>), DecodeError> {
     if kind > REGISTERS {
         return Err(DecodeError::Invalid("the kind of unique count is unknown"));
     }
-    Ok((log2m, kind, reader))
+    Ok((Shape::new(family, log2m), kind, reader))
 }
 
 /// Hands the coupons of a kind below [`REGISTERS`] to `take`.
 fn each_coupon(
     reader: &mut Reader<'_>,
-    log2m: u8,
+    shape: Shape,
     kind: u8,
     mut take: impl FnMut(Coupon),
 ) -> Result<(), DecodeError> {
     let count = if kind == COUPONS { reader.u64()? } else { u64::from(kind) };
-    if count > most_coupons(log2m) as u64 || (kind == COUPONS && count < u64::from(COUPONS)) {
+    if count > most_coupons(shape.log2m()) as u64 || (kind == COUPONS && count < u64::from(COUPONS))
+    {
         return Err(DecodeError::Invalid("the number of coupons does not fit their kind"));
     }
     let mut before = 0u32;
@@ -116,6 +135,7 @@ fn each_coupon(
             Some(reader.u32_le()?)
         };
         let coupon = bits.filter(|&bits| bits > before).and_then(Coupon::from_bits);
+        let coupon = coupon.filter(|coupon| coupon.to_bits() >> SLOT_BITS <= shape.greatest_rank());
         let coupon = coupon.ok_or(DecodeError::Invalid("coupons are not ascending and valid"))?;
         before = coupon.to_bits();
         take(coupon);
@@ -139,8 +159,12 @@ fn encode_registers(registers: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The inverse, into registers of zero.
-fn decode_registers(reader: &mut Reader<'_>, registers: &mut [u8]) -> Result<(), DecodeError> {
-    let greatest = 65 - registers.len().trailing_zeros() as u8;
+fn decode_registers(
+    reader: &mut Reader<'_>,
+    shape: Shape,
+    registers: &mut [u8],
+) -> Result<(), DecodeError> {
+    let greatest = shape.greatest_register();
     let least = reader.u8()?;
     if least > greatest {
         return Err(DecodeError::Invalid("a register is too large"));

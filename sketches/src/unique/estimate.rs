@@ -51,7 +51,9 @@ impl Unique {
                 let hidden = seen * seen / TWICE_COLLISION;
                 (seen + hidden.round(), hidden.sqrt(), seen)
             }
-            View::Registers(registers) => of_registers(registers),
+            View::Registers(registers) => {
+                of_registers(registers, usize::from(self.shape().greatest_register()))
+            }
         }
     }
 }
@@ -62,10 +64,10 @@ fn around(value: f64, std_error: f64, least: f64, n_std: u8) -> (f64, f64) {
     ((value - reach).max(least), value + reach)
 }
 
-/// As [`Unique::measure`], of registers that hold the low bits' ranks of 64-bit hashes.
-fn of_registers(registers: &[u8]) -> (f64, f64, f64) {
+/// As [`Unique::measure`], of registers whose value is k with probability 2^−k, and
+/// `greatest` otherwise.
+fn of_registers(registers: &[u8], greatest: usize) -> (f64, f64, f64) {
     let m = registers.len() as f64;
-    let greatest = 65 - registers.len().trailing_zeros() as usize;
     let counts = histogram(registers);
     let mut z = m * tau(1.0 - f64::from(counts[greatest]) / m);
     for &count in counts[1..greatest].iter().rev() {

@@ -1,125 +1,204 @@
-//! Where a unique count keeps its content: 16 bytes that are either up to three coupons,
-//! a box of coupons, or a box of registers. The boxes hold arrays whose length is part
-//! of their type, so that the pointer is thin and the whole stays 16 bytes without
-//! unsafe code; one variant per length, all with their box at the same offset, which the
-//! compiler turns into one load and a table of lengths.
+//! Where a unique count keeps its content: 16 bytes that are either up to three coupons, or
+//! a box of words, which are more coupons or four registers each. The box holds an array
+//! whose length is part of its type, so that its pointer is thin and the whole stays 16
+//! bytes without unsafe code. There is one variant per length, and all have the same
+//! fields at the same places: the compiler makes of them one load and a table of lengths
+//! (not of an enum that has the coupons inline as well, hence two).
+
+use super::coupon::Shape;
+
+/// A coupon, least significant byte first, or four registers.
+pub(super) type Word = [u8; 4];
+
+/// A place for a coupon that has none.
+pub(super) const FREE: Word = [0; 4];
 
 /// Up to this length a box of coupons is a list in order of arrival, beyond a hash set.
-pub(super) const LIST: usize = 64;
+const LIST: usize = 64;
 
 /// How the content looks from outside.
 pub(super) enum View<'a> {
-    /// Coupons, zero where a place is free; a list fills from the front.
-    Coupons { log2m: u8, len: u32, places: &'a [u32] },
+    /// Coupons, [`FREE`] where a place has none; a list fills from the front.
+    Coupons { len: u32, places: &'a [Word] },
     /// 2^log2m registers.
     Registers(&'a [u8]),
 }
 
-/// The same, to be changed.
-pub(super) enum ViewMut<'a> {
-    Coupons { log2m: u8, len: &'a mut u32, places: &'a mut [u32] },
-    Registers(&'a mut [u8]),
+/// What a box holds, to be changed. Of registers, `len` has no meaning.
+pub(super) struct Boxed<'a> {
+    pub(super) shape: Shape,
+    pub(super) len: &'a mut u32,
+    pub(super) words: &'a mut [Word],
 }
 
-macro_rules! storage {
-    ($($places:literal $set:ident)* ; $($log2m:literal $dense:ident)*) => {
-        /// The content; see the head of this file.
+/// The content; see the head of this file.
+#[derive(Clone)]
+pub(super) enum Storage {
+    Inline { shape: Shape, len: u8, places: [Word; 3] },
+    Boxed(Boxes),
+}
+
+macro_rules! boxes {
+    ($($length:literal $Box:ident)*) => {
+        /// Boxes of all lengths.
         #[derive(Clone)]
-        pub(super) enum Storage {
-            Inline { log2m: u8, len: u8, places: [u32; 3] },
-            $($set { log2m: u8, len: u32, places: Box<[u32; $places]> },)*
-            $($dense { registers: Box<[u8; 1 << $log2m]> },)*
+        pub(super) enum Boxes {
+            $($Box { shape: Shape, len: u32, words: Box<[Word; $length]> },)*
         }
 
-        /// The lengths that a box of coupons can have.
-        const LENGTHS: &[usize] = &[$($places),*];
+        /// The lengths that a box can have.
+        const LENGTHS: &[usize] = &[$($length),*];
 
-        impl Storage {
-            /// Free places for coupons, `length` of them, one of [`LENGTHS`].
-            fn coupons(log2m: u8, length: usize) -> Self {
+        impl Boxes {
+            /// `length` words of zeros, one of [`LENGTHS`].
+            fn new(shape: Shape, length: usize) -> Self {
                 match length {
-                    $($places => Self::$set { log2m, len: 0, places: boxed() },)*
-                    _ => unreachable!("{length} places is not one of the lengths"),
+                    $($length => Self::$Box { shape, len: 0, words: zeros() },)*
+                    _ => unreachable!("{length} words is not one of the lengths"),
                 }
             }
 
-            /// 2^`log2m` registers of zero.
-            pub(super) fn registers(log2m: u8) -> Self {
-                match log2m {
-                    $($log2m => Self::$dense { registers: boxed() },)*
-                    _ => unreachable!("log2m {log2m} is not one of 4 to 18"),
+            /// The family, log2m, and whether there are registers.
+            #[inline]
+            fn shape(&self) -> Shape {
+                match self {
+                    $(Self::$Box { shape, .. } => *shape,)*
                 }
             }
 
-            /// What a box of it holds, if it is not inline.
+            /// How many coupons there are.
             #[inline]
-            fn boxed_view(&self) -> Option<View<'_>> {
-                Some(match self {
-                    Self::Inline { .. } => return None,
-                    $(Self::$set { log2m, len, places } => {
-                        View::Coupons { log2m: *log2m, len: *len, places: &places[..] }
-                    })*
-                    $(Self::$dense { registers } => View::Registers(&registers[..]),)*
-                })
+            fn len(&self) -> u32 {
+                match self {
+                    $(Self::$Box { len, .. } => *len,)*
+                }
             }
 
-            /// The same, to be changed.
+            /// The words.
             #[inline]
-            pub(super) fn boxed_view_mut(&mut self) -> Option<ViewMut<'_>> {
-                Some(match self {
-                    Self::Inline { .. } => return None,
-                    $(Self::$set { log2m, len, places } => {
-                        ViewMut::Coupons { log2m: *log2m, len, places: &mut places[..] }
-                    })*
-                    $(Self::$dense { registers } => ViewMut::Registers(&mut registers[..]),)*
-                })
+            fn words(&self) -> &[Word] {
+                match self {
+                    $(Self::$Box { words, .. } => &words[..],)*
+                }
+            }
+
+            /// All of it, to be changed.
+            #[inline]
+            fn parts(&mut self) -> (&mut u32, &mut [Word]) {
+                match self {
+                    $(Self::$Box { len, words, .. } => (len, &mut words[..]),)*
+                }
             }
         }
     };
 }
 
-storage! {
-    8 Set8 16 Set16 24 Set24 32 Set32 48 Set48 64 Set64 96 Set96 128 Set128 192 Set192
-    256 Set256 384 Set384 512 Set512 768 Set768 1024 Set1024 1536 Set1536 2048 Set2048
-    3072 Set3072 4096 Set4096 6144 Set6144 8192 Set8192 12288 Set12288 16384 Set16384
-    24576 Set24576 32768 Set32768 49152 Set49152 65536 Set65536 ;
-    4 Dense4 5 Dense5 6 Dense6 7 Dense7 8 Dense8 9 Dense9 10 Dense10 11 Dense11
-    12 Dense12 13 Dense13 14 Dense14 15 Dense15 16 Dense16 17 Dense17 18 Dense18
+boxes! {
+    4 Box4 8 Box8 16 Box16 24 Box24 32 Box32 48 Box48 64 Box64 96 Box96 128 Box128
+    192 Box192 256 Box256 384 Box384 512 Box512 768 Box768 1024 Box1024 1536 Box1536
+    2048 Box2048 3072 Box3072 4096 Box4096 6144 Box6144 8192 Box8192 12288 Box12288
+    16384 Box16384 24576 Box24576 32768 Box32768 49152 Box49152 65536 Box65536
 }
 
 impl Storage {
     /// Nothing yet.
-    pub(super) const fn empty(log2m: u8) -> Self {
-        Self::Inline { log2m, len: 0, places: [0; 3] }
+    pub(super) const fn empty(shape: Shape) -> Self {
+        Self::Inline { shape, len: 0, places: [FREE; 3] }
     }
 
     /// The shortest box that takes `count` coupons and has room for one more.
-    pub(super) fn with_room(log2m: u8, count: usize) -> Self {
-        let length = LENGTHS.iter().find(|&&length| room(length) > count);
-        Self::coupons(log2m, *length.expect("a count beyond the limit has become registers"))
+    pub(super) fn with_room(shape: Shape, count: usize) -> Self {
+        let length = LENGTHS[1..].iter().find(|&&length| room(length) > count);
+        let &length = length.expect("a count beyond the limit has become registers");
+        Self::Boxed(Boxes::new(shape.hashed(length > LIST), length))
+    }
+
+    /// 2^log2m registers of zero.
+    pub(super) fn registers(shape: Shape) -> Self {
+        Self::Boxed(Boxes::new(shape.dense(), (1 << shape.log2m()) / size_of::<Word>()))
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Inline { .. } => 0,
+            Self::Boxed(boxed) => size_of_val(boxed.words()),
+        }
+    }
+
+    /// The family, log2m, and whether there are registers.
+    #[inline]
+    pub(super) fn shape(&self) -> Shape {
+        match self {
+            Self::Inline { shape, .. } => *shape,
+            Self::Boxed(boxed) => boxed.shape(),
+        }
+    }
+
+    /// Inline, a list, a hash set or registers, as 0 to 3.
+    #[inline]
+    pub(super) fn kind(&self) -> usize {
+        match self {
+            Self::Inline { .. } => 0,
+            Self::Boxed(boxed) => boxed.shape().kind(),
+        }
+    }
+
+    /// Reads what an insertion would read first, so that it is near.
+    #[inline]
+    pub(super) fn touch(&self, bits: u32) -> u32 {
+        let Self::Boxed(boxed) = self else { return 0 };
+        let (shape, words) = (boxed.shape(), boxed.words());
+        let at = match shape.kind() {
+            1 => 0,
+            2 => super::set::home(bits, words.len() / 16) * 16,
+            _ => shape.register(bits).0 / size_of::<Word>(),
+        };
+        words.get(at).map_or(0, |&word| u32::from_le_bytes(word))
     }
 
     /// What it holds.
     #[inline]
     pub(super) fn view(&self) -> View<'_> {
         match self {
-            Self::Inline { log2m, len, places } => {
-                View::Coupons { log2m: *log2m, len: u32::from(*len), places: &places[..] }
+            Self::Inline { len, places, .. } => {
+                View::Coupons { len: u32::from(*len), places: &places[..] }
             }
-            _ => self.boxed_view().expect("what is not inline is boxed"),
+            Self::Boxed(boxed) if boxed.shape().is_dense() => {
+                View::Registers(boxed.words().as_flattened())
+            }
+            Self::Boxed(boxed) => View::Coupons { len: boxed.len(), places: boxed.words() },
+        }
+    }
+
+    /// What its box holds, if it is not inline.
+    #[inline]
+    pub(super) fn boxed_mut(&mut self) -> Option<Boxed<'_>> {
+        match self {
+            Self::Inline { .. } => None,
+            Self::Boxed(boxed) => {
+                let shape = boxed.shape();
+                let (len, words) = boxed.parts();
+                Some(Boxed { shape, len, words })
+            }
         }
     }
 }
 
-/// How many coupons a box of `length` places takes: a list all, a hash set seven eighths.
+/// How many coupons a box of `length` places takes: a list all, a hash set less.
+fn room(length: usize) -> usize {
+    if length <= LIST { length } else { room_of_set(length) }
+}
+
+/// A hash set takes seven eighths.
 #[inline]
-pub(super) fn room(length: usize) -> usize {
-    if length <= LIST { length } else { length - length / 8 }
+pub(super) fn room_of_set(length: usize) -> usize {
+    length - length / 8
 }
 
 /// A boxed array of zeros that never lies on the stack.
-fn boxed<T: Copy + Default, const N: usize>() -> Box<[T; N]> {
-    match vec![T::default(); N].into_boxed_slice().try_into() {
+fn zeros<const N: usize>() -> Box<[Word; N]> {
+    match vec![FREE; N].into_boxed_slice().try_into() {
         Ok(array) => array,
         Err(_) => unreachable!("a vector of N elements is an array of N"),
     }
@@ -137,7 +216,7 @@ mod tests {
     #[test]
     fn lengths_are_what_the_hash_set_needs() {
         assert!(LENGTHS.is_sorted());
-        for &length in LENGTHS {
+        for &length in &LENGTHS[1..] {
             assert_eq!(length % if length <= LIST { 8 } else { 16 }, 0, "{length}");
         }
         // The most coupons that any log2m keeps, and one more.

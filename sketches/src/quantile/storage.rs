@@ -1,0 +1,205 @@
+//! Where a distribution keeps its content, in 16 bytes: up to eight values as they are
+//! (one of them inline), a box of bins with counts in ascending order, or dense bins.
+//! As with unique counts, boxes hold arrays whose length is part of their type, so that
+//! their pointer is thin.
+
+use super::head::Head;
+use super::side::Side;
+
+/// A few values as they are.
+#[derive(Clone)]
+pub(super) struct Few<const N: usize> {
+    values: [f64; N],
+    bins: [i32; N],
+}
+
+/// Bins in ascending order, [`FREE`] beyond the last.
+#[derive(Clone)]
+pub(super) struct Sparse<const N: usize> {
+    head: Head,
+    bins: [i32; N],
+    counts: [u16; N],
+}
+
+/// A place without a bin: higher than any.
+pub(super) const FREE: i32 = i32::MAX;
+
+/// All bins from the lowest to the highest.
+#[derive(Clone)]
+pub(super) struct Dense {
+    pub(super) head: Head,
+    /// The count of zero's bin.
+    pub(super) zero: u64,
+    /// Negative and positive values.
+    pub(super) sides: [Side; 2],
+}
+
+/// How the content looks from outside.
+pub(super) enum View<'a> {
+    Few { values: &'a [f64], bins: &'a [i32] },
+    Sparse { head: &'a Head, bins: &'a [i32], counts: &'a [u16] },
+    Dense(&'a Dense),
+}
+
+/// The same, to be changed; slices reach over the free places.
+pub(super) enum ViewMut<'a> {
+    Few { len: &'a mut u16, values: &'a mut [f64], bins: &'a mut [i32] },
+    Sparse { len: &'a mut u16, head: &'a mut Head, bins: &'a mut [i32], counts: &'a mut [u16] },
+    Dense(&'a mut Dense),
+}
+
+macro_rules! storage {
+    ($($few:literal $Few:ident)* ; $($sparse:literal $Sparse:ident)*) => {
+        /// The content; see the head of this file.
+        #[derive(Clone)]
+        pub(super) enum Storage {
+            Inline { len: u16, bins: [i32; 1], values: [f64; 1] },
+            $($Few { len: u16, body: Box<Few<$few>> },)*
+            $($Sparse { len: u16, body: Box<Sparse<$sparse>> },)*
+            Dense(Box<Dense>),
+        }
+
+        /// The lengths of a box of values.
+        const FEW: &[usize] = &[$($few),*];
+        /// The lengths of a box of bins.
+        const SPARSE: &[usize] = &[$($sparse),*];
+
+        impl Storage {
+            /// Room for `length` values, one of [`FEW`].
+            fn few(length: usize) -> Self {
+                match length {
+                    $($few => {
+                        let body = Few { values: [0.0; $few], bins: [0; $few] };
+                        Self::$Few { len: 0, body: Box::new(body) }
+                    })*
+                    _ => unreachable!("{length} is not a length of a box of values"),
+                }
+            }
+
+            /// Room for `length` bins, one of [`SPARSE`].
+            fn sparse(head: Head, length: usize) -> Self {
+                match length {
+                    $($sparse => {
+                        let body = Sparse { head, bins: [FREE; $sparse], counts: [0; $sparse] };
+                        Self::$Sparse { len: 0, body: Box::new(body) }
+                    })*
+                    _ => unreachable!("{length} is not a length of a box of bins"),
+                }
+            }
+
+            /// What it holds, without the free places.
+            #[inline]
+            pub(super) fn view(&self) -> View<'_> {
+                match self {
+                    Self::Inline { len, bins, values } => {
+                        let len = usize::from(*len);
+                        View::Few { values: &values[..len], bins: &bins[..len] }
+                    }
+                    $(Self::$Few { len, body } => {
+                        let len = usize::from(*len);
+                        View::Few { values: &body.values[..len], bins: &body.bins[..len] }
+                    })*
+                    $(Self::$Sparse { len, body } => {
+                        let len = usize::from(*len);
+                        let (bins, counts) = (&body.bins[..len], &body.counts[..len]);
+                        View::Sparse { head: &body.head, bins, counts }
+                    })*
+                    Self::Dense(dense) => View::Dense(dense),
+                }
+            }
+
+            /// What it holds, to be changed, with the free places.
+            #[inline]
+            pub(super) fn view_mut(&mut self) -> ViewMut<'_> {
+                match self {
+                    Self::Inline { len, bins, values } => {
+                        ViewMut::Few { len, values: &mut values[..], bins: &mut bins[..] }
+                    }
+                    $(Self::$Few { len, body } => {
+                        let Few { values, bins } = &mut **body;
+                        ViewMut::Few { len, values: &mut values[..], bins: &mut bins[..] }
+                    })*
+                    $(Self::$Sparse { len, body } => {
+                        let Sparse { head, bins, counts } = &mut **body;
+                        ViewMut::Sparse { len, head, bins: &mut bins[..], counts: &mut counts[..] }
+                    })*
+                    Self::Dense(dense) => ViewMut::Dense(dense),
+                }
+            }
+
+            /// Bytes on the heap.
+            pub(super) fn heap_bytes(&self) -> usize {
+                match self {
+                    Self::Inline { .. } => 0,
+                    $(Self::$Few { body, .. } => size_of_val(&**body),)*
+                    $(Self::$Sparse { body, .. } => size_of_val(&**body),)*
+                    Self::Dense(dense) => {
+                        let sides: usize = dense.sides.iter().map(Side::heap_bytes).sum();
+                        size_of::<Dense>() + sides
+                    }
+                }
+            }
+        }
+    };
+}
+
+storage! {
+    2 Few2 4 Few4 8 Few8 ;
+    8 Sparse8 16 Sparse16 32 Sparse32 64 Sparse64 96 Sparse96 128 Sparse128 192 Sparse192
+    256 Sparse256 384 Sparse384 512 Sparse512
+}
+
+/// The most values that are kept as they are.
+pub(super) const MOST_FEW: usize = FEW[FEW.len() - 1];
+
+impl Storage {
+    /// Nothing yet.
+    pub(super) const fn empty() -> Self {
+        Self::Inline { len: 0, bins: [0], values: [0.0] }
+    }
+
+    /// Room for at least `count` values, at most [`MOST_FEW`].
+    pub(super) fn few_for(count: usize) -> Self {
+        let length = FEW.iter().find(|&&length| length >= count);
+        Self::few(*length.expect("more values are kept as bins"))
+    }
+
+    /// Room for at least `count` bins, unless dense bins over `span` would be shorter.
+    pub(super) fn sparse_for(head: Head, count: usize, span: usize) -> Option<Self> {
+        let length = *SPARSE.iter().find(|&&length| length >= count)?;
+        // Six bytes a bin here, two there, and two hundred for what dense bins add.
+        (6 * length < 2 * span + 200).then(|| Self::sparse(head, length))
+    }
+
+    /// Dense bins, none yet.
+    pub(super) fn dense(head: Head) -> Self {
+        Self::Dense(Box::new(Dense { head, zero: 0, sides: Default::default() }))
+    }
+}
+
+impl Dense {
+    /// Whether it could be kept as bins with short counts.
+    pub(super) fn fits_sparse(&self) -> bool {
+        self.zero <= u64::from(u16::MAX) && self.sides.iter().all(Side::fits_sparse)
+    }
+
+    /// Counts `count` values in a bin; the head is for the caller to change.
+    #[inline]
+    pub(super) fn add(&mut self, bin: super::Bin, count: u64) {
+        match bin.sign() {
+            0 => self.zero += count,
+            sign => self.sides[usize::from(sign > 0)].add(bin.index(), count),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_bytes() {
+        assert_eq!(size_of::<Storage>(), 16);
+        assert_eq!(size_of::<Few<2>>(), 24);
+    }
+}
