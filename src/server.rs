@@ -96,6 +96,7 @@ impl Server {
         let context = zmq::Context::new();
         let receiver = EventReceiver::bind(&context, &config.ingest).map_err(ServerError)?;
         let query_socket = QuerySocket::bind(&context, &config.query).map_err(ServerError)?;
+        warn_of_ipc(&config);
         let ingest_addresses: Vec<String> = receiver.addresses().map(str::to_owned).collect();
         let query_addresses = query_socket.addresses().to_vec();
 
@@ -245,6 +246,18 @@ impl Server {
         }
         self.writer.join().map_err(|_| failed("store"))?;
         outcome.map_err(ServerError)
+    }
+}
+
+/// libzmq gives up what the kernel still holds of a closed ipc connection whose reading it
+/// had paused (seen with 4.3.4: 686 of 100,000 events of a sender that closed at full speed;
+/// none over tcp). Nothing on this side can prevent it.
+fn warn_of_ipc(config: &Config) {
+    if config.ingest.bind.iter().any(|address| address.starts_with("ipc://")) {
+        tracing::warn!(
+            "events over ipc: a sender that closes while we are behind loses what is in flight; \
+             let it stay connected until its events are counted, or use tcp on the loopback"
+        );
     }
 }
 

@@ -1,5 +1,6 @@
 //! `summarizer serve`: runs until it is told to stop.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,7 +75,11 @@ pub fn start_log(log: &Log) -> anyhow::Result<()> {
     let level = std::env::var("RUST_LOG").unwrap_or_else(|_| log.level.clone());
     let filter = tracing_subscriber::EnvFilter::try_new(&level)
         .with_context(|| format!("the log level \"{level}\" cannot be read; try info"))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(colours)
+        .with_writer(std::io::stderr);
     let started =
         if log.json { lines.json().try_init() } else { lines.with_target(false).try_init() };
     // Already started: by a test, or by the command that runs this one.
