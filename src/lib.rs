@@ -1,5 +1,6 @@
 //! A streaming key-value service of probabilistic summaries.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;

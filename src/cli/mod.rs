@@ -1,0 +1,4 @@
+//! The commands of the program: one file each, with its arguments and a `run`.
+
+pub mod generate;
+pub mod workload;
