@@ -25,6 +25,7 @@ struct Arguments {
 enum Command {
     Serve(cli::serve::Args),
     Check(cli::check::Args),
+    Generate(cli::generate::Args),
     Query(cli::query::Args),
 }
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = cli::check_processor().and_then(|()| match Arguments::parse().command {
         Command::Serve(args) => cli::serve::run(&args),
         Command::Check(args) => cli::check::run(&args),
+        Command::Generate(args) => cli::generate::run(&args),
         Command::Query(args) => cli::query::run(&args),
     });
     match outcome {

@@ -1,8 +1,10 @@
 //! The command line: one file per command.
 
 pub mod check;
+pub mod generate;
 pub mod query;
 pub mod serve;
+pub mod workload;
 
 /// Shown at the end of `summarizer --help`.
 pub const EXAMPLES: &str = "Examples:
