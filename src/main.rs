@@ -23,18 +23,22 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(cli::demo::Args),
     Serve(cli::serve::Args),
     Check(cli::check::Args),
     Generate(cli::generate::Args),
     Query(cli::query::Args),
+    Export(cli::export::Args),
 }
 
 fn main() -> ExitCode {
     let outcome = cli::check_processor().and_then(|()| match Arguments::parse().command {
+        Command::Demo(args) => cli::demo::run(&args),
         Command::Serve(args) => cli::serve::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Generate(args) => cli::generate::run(&args),
         Command::Query(args) => cli::query::run(&args),
+        Command::Export(args) => cli::export::run(&args),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

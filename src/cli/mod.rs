@@ -1,6 +1,8 @@
 //! The command line: one file per command.
 
 pub mod check;
+pub mod demo;
+pub mod export;
 pub mod generate;
 pub mod query;
 pub mod serve;
