@@ -1,4 +1,5 @@
 //! The commands of the program: one file each, with its arguments and a `run`.
 
 pub mod generate;
+pub mod send;
 pub mod workload;
