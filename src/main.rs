@@ -27,6 +27,7 @@ enum Command {
     Serve(cli::serve::Args),
     Check(cli::check::Args),
     Generate(cli::generate::Args),
+    Send(cli::send::Args),
     Query(cli::query::Args),
     Export(cli::export::Args),
 }
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         Command::Serve(args) => cli::serve::run(&args),
         Command::Check(args) => cli::check::run(&args),
         Command::Generate(args) => cli::generate::run(&args),
+        Command::Send(args) => cli::send::run(&args),
         Command::Query(args) => cli::query::run(&args),
         Command::Export(args) => cli::export::run(&args),
     });

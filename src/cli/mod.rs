@@ -6,6 +6,7 @@ pub mod export;
 pub mod generate;
 pub mod query;
 pub mod serve;
+pub mod send;
 pub mod workload;
 
 /// Shown at the end of `summarizer --help`.

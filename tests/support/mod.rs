@@ -22,6 +22,8 @@ pub struct TestServer {
     pub folder: PathBuf,
     pub clock: Clock,
     text: String,
+    /// Events come over TCP to this port instead of ipc.
+    port: Option<u16>,
     server: Option<Server>,
     context: zmq::Context,
 }
@@ -34,10 +36,16 @@ impl TestServer {
     }
 
     pub fn start_with(folder: &Path, text: &str, clock: Clock) -> Self {
+        Self::start_at(folder, text, clock, None)
+    }
+
+    /// Starts a server that takes events over TCP at a port.
+    pub fn start_at(folder: &Path, text: &str, clock: Clock, port: Option<u16>) -> Self {
         let mut server = Self {
             folder: folder.to_owned(),
             clock,
             text: text.to_owned(),
+            port,
             server: None,
             context: zmq::Context::new(),
         };
@@ -53,7 +61,11 @@ impl TestServer {
         Server::start(config, self.clock.clone()).map_err(|e| e.to_string())
     }
 
-    fn ingest(&self) -> String {
+    /// Address of the socket for events.
+    pub fn ingest(&self) -> String {
+        if let Some(port) = self.port {
+            return format!("tcp://127.0.0.1:{port}");
+        }
         format!("ipc://{}", self.folder.join("in").display())
     }
 
@@ -148,4 +160,16 @@ pub fn real_data(folder: &str) -> Option<PathBuf> {
     assert!(std::env::var_os("CI").is_none(), "CI must have {}", path.display());
     eprintln!("SKIPPED: no real data at {}", path.display());
     None
+}
+
+/// A free port below the range that the system gives to connecting sockets: there, one that
+/// keeps trying to connect could meet itself.
+pub fn free_port() -> u16 {
+    let start = 20_000 + (std::process::id() % 10_000) as u16;
+    (start..32_000).find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok()).unwrap()
+}
+
+/// One of the example configurations.
+pub fn example(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name)).unwrap()
 }
