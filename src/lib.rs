@@ -14,4 +14,5 @@ pub mod query;
 pub mod row;
 pub mod sequencer;
 pub mod shard;
+pub mod snapshot;
 pub mod store;
