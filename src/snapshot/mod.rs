@@ -12,9 +12,19 @@
 //! sequencer of what they hold. Never reads live rows: what is published is the store as of
 //! one checkpoint.
 
+pub mod columns;
 pub mod csv;
 pub mod due;
 pub mod durable;
+pub mod excel;
+pub mod export;
 pub mod files;
+pub mod manifest;
+pub mod revision;
 
+#[cfg(test)]
+mod fixture;
 
+pub use export::{Exporter, Order};
+pub use manifest::Manifest;
+pub use revision::Published;
