@@ -20,6 +20,7 @@ pub mod excel;
 pub mod export;
 pub mod files;
 pub mod manifest;
+pub mod publisher;
 pub mod revision;
 
 #[cfg(test)]
@@ -27,4 +28,5 @@ mod fixture;
 
 pub use export::{Exporter, Order};
 pub use manifest::Manifest;
+pub use publisher::{ExportRequest, Publisher};
 pub use revision::Published;
