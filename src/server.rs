@@ -23,7 +23,7 @@ use crate::row::Layout;
 use crate::sequencer::{Days, Parts, Request, Sequencer};
 use crate::serve::{QuerySocket, Responder};
 use crate::shard::{Command, Piece, Worker};
-use crate::snapshot::{ExportRequest, Publisher};
+use crate::snapshot::{ExportRequest, Exporter, Publisher, publisher};
 use crate::store::{Registry, Store, StoreWriter};
 
 mod warm;
@@ -179,9 +179,24 @@ impl Server {
             clock,
         };
         let stop_publisher = Arc::new(AtomicBool::new(false));
-        let publisher = Publisher::new(engine.clone(), Arc::clone(&stop_publisher));
-        let exports_in = channels.exports.1;
-        let publisher = spawn("publisher", move || publisher.run(&exports_in))?;
+        let publisher = Publisher::new(publisher::Parts {
+            config: Arc::clone(&engine.config),
+            store: Arc::clone(&engine.store),
+            exporter: Exporter::new(
+                Arc::clone(&engine.config),
+                Arc::clone(&engine.registry),
+                &engine.layouts,
+                Arc::clone(&engine.finishers),
+                Arc::clone(&stop_publisher),
+            ),
+            clock: engine.clock.clone(),
+            requests_out: engine.requests_out.clone(),
+            waker: engine.waker.clone(),
+            exports_in: channels.exports.1,
+            metrics: Arc::clone(&engine.metrics),
+            stop: Arc::clone(&stop_publisher),
+        });
+        let publisher = spawn("publisher", move || publisher.run())?;
         let responder = Responder { engine, exports_out: channels.exports.0 };
         let stop_answers = Arc::new(AtomicBool::new(false));
         let (answering, stop) = (responder.clone(), Arc::clone(&stop_answers));
