@@ -117,7 +117,8 @@ impl Responder {
         })?;
         let (reply, published) = bounded(1);
         let excel = question.excel.unwrap_or(false);
-        let stopping = || Failure::new("stopping", "the server is stopping", "ask again when it is back");
+        let stopping =
+            || Failure::new("stopping", "the server is stopping", "ask again when it is back");
         self.exports_out
             .send(ExportRequest { summary, day, excel, reply })
             .map_err(|_| stopping())?;
