@@ -1,5 +1,6 @@
 //! A streaming key-value service of probabilistic summaries.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;
@@ -13,5 +14,8 @@ pub mod prefetch;
 pub mod query;
 pub mod row;
 pub mod sequencer;
+pub mod serve;
+pub mod server;
 pub mod shard;
+pub mod snapshot;
 pub mod store;
