@@ -61,6 +61,8 @@ pub struct IngestSockets {
     pub receive_high_water_mark: i32,
     /// Bytes of the kernel's receive buffer for each sender; 0 leaves it to the kernel.
     pub receive_buffer: i32,
+    /// File in which senders are asked to hold back while the server is stopped.
+    pub state_file: Option<PathBuf>,
 }
 
 /// Format of incoming messages.

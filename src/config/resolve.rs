@@ -233,7 +233,8 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
         return Err(Problem::new(span, "ingest.zmq.receive_budget", message));
     }
     let buffer = match &written.receive_buffer {
-        None => 0,
+        // Written out, the default is what it is when left out: the kernel decides.
+        Some(text) if text.get_ref() == "0" => 0,
         some => bytes_or(some, "ingest.zmq.receive_buffer", 0)?.min(1 << 30) as i32,
     };
     Ok(IngestSockets {
@@ -247,7 +248,14 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
         max_message,
         receive_high_water_mark: high as i32,
         receive_buffer: buffer,
+        state_file: written.state_file.and_then(state_file),
     })
+}
+
+/// The path of the state file; an empty text is none.
+fn state_file(written: Text) -> Option<PathBuf> {
+    let path = written.into_inner();
+    (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
 fn query(written: written::QueryZmq) -> Result<QuerySockets, Problem> {
