@@ -14,5 +14,8 @@ pub mod prefetch;
 pub mod query;
 pub mod row;
 pub mod sequencer;
+pub mod serve;
+pub mod server;
 pub mod shard;
+pub mod snapshot;
 pub mod store;

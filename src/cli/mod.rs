@@ -1,7 +1,42 @@
-//! The commands of the program: one file each, with its arguments and a `run`.
+//! The command line: one file per command.
 
 pub mod bench;
+pub mod check;
+pub mod demo;
+pub mod export;
 pub mod generate;
 pub mod model;
+pub mod query;
 pub mod send;
+pub mod serve;
 pub mod workload;
+
+/// Shown at the end of `summarizer --help`.
+pub const EXAMPLES: &str = "Examples:
+  summarizer demo
+  summarizer check -c schemas/adtech.toml
+  summarizer serve -c schemas/adtech.toml --data-dir data
+  summarizer generate --events 1000000 | summarizer send --to tcp://127.0.0.1:5555
+  summarizer query '{\"summary\":\"campaign\",\"by\":[\"campaign\"],\"order\":\"-users\",\"limit\":10}'";
+
+/// Refuses a processor that lacks what the program was compiled for, in a sentence.
+///
+/// # Errors
+/// Where the processor is too old.
+pub fn check_processor() -> anyhow::Result<()> {
+    // Linux says what the processor has; elsewhere the build is for any processor.
+    if !cfg!(all(target_arch = "x86_64", target_feature = "avx2")) {
+        return Ok(());
+    }
+    let Ok(text) = std::fs::read_to_string("/proc/cpuinfo") else { return Ok(()) };
+    let Some(flags) = text.lines().find(|l| l.starts_with("flags")) else { return Ok(()) };
+    let lacks = ["avx2", "bmi2", "fma", "movbe", "pclmulqdq"]
+        .into_iter()
+        .find(|flag| !flags.split_whitespace().any(|f| f == *flag));
+    if let Some(flag) = lacks {
+        anyhow::bail!(
+            "this processor has no {flag}: build with RUSTFLAGS=\"-C target-cpu=native\" on it"
+        );
+    }
+    Ok(())
+}

@@ -73,7 +73,7 @@ mod tests {
     fn days_follow_the_zone_and_its_transitions() {
         let mut zone = DayZone::new(&TimeZone::get("Europe/Berlin").unwrap());
         let us = |text: &str| text.parse::<Timestamp>().unwrap().as_microsecond();
-        let day = |text: &str| text.parse::<Timestamp>().unwrap().as_second() as i32 / 86_400;
+        let day = |text: &str| (text.parse::<Timestamp>().unwrap().as_second() / 86_400) as i32;
         // Summer: UTC+2; winter: UTC+1; asked back and forth across transitions.
         for (instant, date) in [
             ("2026-07-01T21:59:59Z", "2026-07-01T00:00:00Z"),

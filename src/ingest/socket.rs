@@ -171,11 +171,13 @@ impl Waker {
 }
 
 impl WakeUp {
-    fn fd(&self) -> RawFd {
+    /// For `zmq::poll`.
+    pub fn fd(&self) -> RawFd {
         self.reader.as_raw_fd()
     }
 
-    fn drain(&self) {
+    /// Takes the wake-ups that have come.
+    pub fn drain(&self) {
         use std::io::Read;
         let mut buffer = [0; 64];
         while matches!((&self.reader).read(&mut buffer), Ok(n) if n == buffer.len()) {}

@@ -167,15 +167,14 @@ impl Engine {
                 self.residences.reads_store(TableId { summary: plan.summary, day }, checkpoint)
             })
             .collect();
-        let (question, answers) = self.ask_shards(plan, checkpoint, fresh)?;
-        let cancel = CancelOnDrop(Arc::clone(&question.cancelled));
+        let (cancel, answers) = self.ask_shards(plan, checkpoint, fresh)?;
         let layout = Arc::clone(&self.layouts[plan.summary]);
         let mut groups = Groups::new(layout, Arc::clone(&plan.grouping));
         for day in stored_days {
             self.fold_stored_day(&reader, number, day, plan, &mut groups, deadline)?;
         }
         let mut sequence = u64::MAX;
-        for _ in 0..self.layout_shards() {
+        for _ in 0..self.asks_out.len() {
             match answers.recv_timeout(deadline.left()) {
                 Ok(Some(answer)) => {
                     sequence = sequence.min(answer.sequence);
@@ -189,10 +188,6 @@ impl Engine {
         drop(cancel);
         self.check_limits(&groups)?;
         Ok(Some((groups, sequence)))
-    }
-
-    fn layout_shards(&self) -> usize {
-        self.asks_out.len()
     }
 
     fn check_limits(&self, groups: &Groups) -> Result<(), Failure> {
@@ -212,8 +207,9 @@ impl Engine {
         plan: &QuestionPlan,
         stored: u64,
         fresh: bool,
-    ) -> Result<(Arc<ShardQuestion>, Receiver<Option<ShardAnswer>>), Failure> {
+    ) -> Result<(CancelOnDrop, Receiver<Option<ShardAnswer>>), Failure> {
         let (reply, answers) = bounded(self.asks_out.len());
+        let cancelled = Arc::new(AtomicBool::new(false));
         let question = Arc::new(ShardQuestion {
             summary: plan.summary,
             days: plan.days,
@@ -222,7 +218,7 @@ impl Engine {
             layout: Arc::clone(&self.layouts[plan.summary]),
             stored,
             reply,
-            cancelled: Arc::new(AtomicBool::new(false)),
+            cancelled: Arc::clone(&cancelled),
         });
         if fresh {
             self.request(Request::Ask(Arc::clone(&question)))?;
@@ -231,7 +227,8 @@ impl Engine {
                 ask.send(Arc::clone(&question)).map_err(|_| stopping())?;
             }
         }
-        Ok((question, answers))
+        // The question itself goes: only the shards may keep the other end of `answers`.
+        Ok((CancelOnDrop(cancelled), answers))
     }
 
     /// Sorts single keys by the shard that owns them.

@@ -92,7 +92,7 @@ impl Answer {
         out.push_str("],\"totals\":");
         write_cells(&self.totals, &mut out);
         let bounds = self.bounds.iter().map(|(name, bounds)| {
-            let pairs = bounds.iter().map(|(lower, upper)| json!([lower, upper]));
+            let pairs = bounds.iter().map(|(lower, upper)| json!([*lower as i64, *upper as i64]));
             (name.clone(), pairs.collect::<Value>())
         });
         let bounds = Value::Object(bounds.collect());

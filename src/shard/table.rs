@@ -29,6 +29,8 @@ pub struct Table {
     pub partial: bool,
     /// Number of the batch that changed it last.
     pub last_batch: u64,
+    /// Whether rows were loaded in which an aggregate may be null that begins at zero.
+    pub has_nulls: bool,
     pub(super) words: Slab<u64>,
     pub(super) uniques: Slab<Unique>,
     pub(super) quantiles: Slab<Quantile>,
@@ -53,6 +55,7 @@ impl Table {
             layout,
             partial,
             last_batch: 0,
+            has_nulls: false,
             heap_bytes: 0,
             keys: Arena::default(),
             slots: vec![0; 16],

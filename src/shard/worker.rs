@@ -248,6 +248,7 @@ impl Worker {
             table.reserve(1);
             let row = table.insert(loaded.hash, std::iter::once(loaded.key.as_slice()));
             // What the stored row does not have began after it was made: null, not zero.
+            table.has_nulls |= loaded.row.definition != layout.definition;
             let mut view = table.row_mut(row);
             view.words[crate::row::layout::MARK_WORD] = 0;
             for (number, state) in &loaded.row.states {

@@ -68,6 +68,18 @@ impl Store {
         Ok(Arc::new(store))
     }
 
+    /// Opens a store to look at it, also while another process writes it.
+    ///
+    /// # Errors
+    /// See [`Store::open`].
+    pub fn open_read_only(folder: &Path) -> Result<Self, StoreError> {
+        let fail = |e: &rocksdb::Error| StoreError::rocks("cannot be opened", folder, e);
+        let db = DB::open_for_read_only(&options(), folder, false).map_err(|e| fail(&e))?;
+        let store = Self { db, folder: folder.to_owned() };
+        store.check_format()?;
+        Ok(store)
+    }
+
     fn check_format(&self) -> Result<(), StoreError> {
         match self.record::<Format>(&Record::Format)? {
             None => self.put(&Record::Format, &Format::CURRENT),

@@ -1,0 +1,105 @@
+//! `summarizer check`: validates a configuration and prints what was understood.
+
+use std::path::PathBuf;
+
+use crate::config::{AggregateKind, Config, FieldSource, Schema, Summary};
+use crate::store::{Registry, Store};
+
+/// Validate a configuration and print what was understood
+///
+/// Also holds it against what the data folder has stored, and refuses what stored rows
+/// contradict, as serve does.
+#[derive(clap::Args)]
+#[command(after_help = "Example:\n  summarizer check -c schemas/wikipedia.toml")]
+pub struct Args {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where data lives, instead of `data_dir` of the configuration
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let mut config = Config::load(&args.config)?;
+    if let Some(folder) = &args.data_dir {
+        config.data_dir.clone_from(folder);
+    }
+    let folder = config.data_dir.join("store");
+    let stored = folder.join("CURRENT").exists();
+    if stored {
+        let store = Store::open_read_only(&folder)?;
+        Registry::resolve(&store, &config.schema)?;
+    }
+    print!("{}", describe(&config));
+    let state = if stored { "fits what is stored there" } else { "nothing is stored there yet" };
+    println!("\n{} is sound; data in {}: {state}", args.config.display(), config.data_dir.display());
+    Ok(())
+}
+
+/// What was understood, for people.
+pub fn describe(config: &Config) -> String {
+    let schema = &config.schema;
+    let mut out = Vec::new();
+    out.push(format!("events     at {}", config.ingest.bind.join(", ")));
+    out.push(format!("questions  at {}", config.query.bind.join(", ")));
+    out.push(format!("shards     {}", config.shards));
+    out.push(format!("memory     {} MB of rows", config.memory_limit / 1_000_000));
+    let time = &schema.time;
+    out.push(format!("time       {} as {:?}", time.path.join("."), time.format));
+    out.push(format!("day        ends at midnight in {}", schema.zone_name));
+    if let Some(id) = &schema.id {
+        out.push(format!("id         {} (kept; deduplication is not built yet)", id.join(".")));
+    }
+    out.push("\nfields".to_owned());
+    for (at, field) in schema.fields.iter().enumerate() {
+        let from = match &field.source {
+            FieldSource::Record(path) => format!("{}, from {}", field.kind, path.join(".")),
+            FieldSource::Derived(_) => format!("{}, {}", field.kind, schema.describe(at)),
+        };
+        out.push(format!("  {:<20} {from}", field.name));
+    }
+    for summary in &schema.summaries {
+        out.push(String::new());
+        describe_summary(schema, summary, &mut out);
+    }
+    out.join("\n") + "\n"
+}
+
+fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
+    let dimensions: Vec<&str> =
+        summary.dimensions.iter().map(|&d| schema.fields[d].name.as_str()).collect();
+    let key = if dimensions.is_empty() { "one row".to_owned() } else { dimensions.join(" × ") };
+    out.push(format!("summary {}: per day, {key}", summary.name));
+    if let Some(filter) = &summary.filter {
+        out.push(format!("  where {}", filter.sql));
+    }
+    for aggregate in &summary.aggregates {
+        let of = |f: usize| format!("{} ({})", schema.fields[f].name, schema.describe(f));
+        let what = match aggregate.kind {
+            AggregateKind::Count => "number of events".to_owned(),
+            AggregateKind::Sum(f) => format!("sum of {}", of(f)),
+            AggregateKind::Min(f) => format!("smallest {}", of(f)),
+            AggregateKind::Max(f) => format!("greatest {}", of(f)),
+            AggregateKind::Last(f) => format!("newest {}", of(f)),
+            AggregateKind::Unique { field, log2m } => {
+                format!("distinct values of {}, log2m {log2m}", of(field))
+            }
+            AggregateKind::Quantile { field, error } => {
+                format!("quantiles of {}, within {} %", of(field), error * 100.0)
+            }
+        };
+        let filter = aggregate.filter.as_ref().map_or(String::new(), |f| format!(", where {}", f.sql));
+        out.push(format!("  {:<20} {what}{filter}", aggregate.name));
+    }
+    for derived in &summary.derived {
+        out.push(format!("  {:<20} computed on output", derived.name));
+    }
+    if let Some(days) = summary.retain_days {
+        out.push(format!("  kept for {days} days"));
+    }
+}

@@ -1,0 +1,190 @@
+//! `DATE.rN.json`: what a revision is, for the programs that read it. Everything here
+//! follows from the events and the configuration; a manifest holds no time of its own.
+//!
+//! In: a publication. Out: JSON, and the manifest of JSON.
+
+use serde::{Deserialize, Serialize};
+
+use sketches::ak::Settings;
+
+use super::columns::Column;
+use crate::config::{AggregateKind, Summary};
+
+/// The description of one revision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Name of the summary.
+    pub summary: String,
+    /// The day, YYYY-MM-DD.
+    pub day: String,
+    /// The zone whose midnights begin and end it.
+    pub zone: String,
+    /// From 1; a greater one replaces it.
+    pub revision: u32,
+    /// Whether the day had ended, and the grace after it, when this was published.
+    pub complete: bool,
+    /// Rows of the file.
+    pub rows: u64,
+    /// Events that the day has seen.
+    pub events: u64,
+    /// Of the file in the exact dialect, in hexadecimal digits.
+    pub sha256: String,
+    /// Bytes of that file.
+    pub bytes: u64,
+    /// All events before this sequence number are in it, and no others.
+    pub journal_position: u64,
+    /// Number of the checkpoint that it was read from.
+    pub checkpoint: u64,
+    /// Arrival of the last of those events, or later.
+    pub as_of: String,
+    /// Number of the summary's definition.
+    pub definition: u32,
+    /// Columns of the exact dialect, in order.
+    pub columns: Vec<ManifestColumn>,
+    /// How the sketches were made.
+    pub sketches: Vec<Sketch>,
+    /// The files.
+    pub files: Vec<ManifestFile>,
+    /// Cells of the dialect `excel` that were cut to what a spreadsheet takes.
+    pub excel_cells_cut: u64,
+}
+
+/// A column.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestColumn {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// The parameters of one aggregate's sketches.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Sketch {
+    /// Distinct values, as PostgreSQL's `hll` takes them.
+    Unique {
+        /// Name of the aggregate.
+        aggregate: String,
+        /// The column with the sketch.
+        column: String,
+        /// Which hash and format.
+        family: String,
+        /// Registers are 2^log2m.
+        log2m: u8,
+        /// Bits of a register.
+        regwidth: u8,
+        /// Values kept one by one; −1: as many as are shorter.
+        expthresh: i8,
+        /// Whether there is a sparse form: 1.
+        sparseon: u8,
+    },
+    /// Quantiles, by DDSketch.
+    Quantile {
+        /// Name of the aggregate.
+        aggregate: String,
+        /// Greatest relative error of a quantile.
+        relative_error: f64,
+        /// Bins per sign that are kept apart.
+        bins: i32,
+    },
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestFile {
+    /// Its name, in the folder of the manifest.
+    pub name: String,
+    /// `exact` or `excel`.
+    pub dialect: String,
+}
+
+impl Manifest {
+    /// Whether a publication with the content of `other` would say nothing new.
+    pub fn is_same_content(&self, other: &Self) -> bool {
+        self.sha256 == other.sha256
+            && self.columns == other.columns
+            && self.complete == other.complete
+    }
+
+    /// The names of its files in the dialect `excel`.
+    pub fn excel_files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().filter(|f| f.dialect == "excel").map(|f| f.name.as_str())
+    }
+
+    /// The JSON, for people as well.
+    pub fn to_json(&self) -> String {
+        // A plain struct of numbers and texts has a JSON form.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// The manifest of JSON; none where it is damaged or of another time.
+    pub fn from_json(json: &[u8]) -> Option<Self> {
+        serde_json::from_slice(json).ok()
+    }
+}
+
+impl ManifestFile {
+    /// A file of a dialect.
+    pub fn new(name: String, dialect: &str) -> Self {
+        Self { name, dialect: dialect.to_owned() }
+    }
+}
+
+/// How the columns are described.
+pub fn describe_columns(columns: &[Column]) -> Vec<ManifestColumn> {
+    let describe = |c: &Column| ManifestColumn { name: c.name.clone(), kind: c.kind.clone() };
+    columns.iter().map(describe).collect()
+}
+
+/// How the sketches of a summary are described.
+pub fn describe_sketches(summary: &Summary) -> Vec<Sketch> {
+    let describe = |aggregate: &crate::config::Aggregate| match aggregate.kind {
+        AggregateKind::Unique { log2m, .. } => {
+            let settings = Settings::postgresql(log2m);
+            Some(Sketch::Unique {
+                aggregate: aggregate.name.clone(),
+                column: aggregate.kind.columns(&aggregate.name).pop()?,
+                family: "ak".to_owned(),
+                log2m,
+                regwidth: settings.register_bits,
+                expthresh: -1,
+                sparseon: u8::from(settings.sparse),
+            })
+        }
+        AggregateKind::Quantile { error, .. } => Some(Sketch::Quantile {
+            aggregate: aggregate.name.clone(),
+            relative_error: error,
+            bins: sketches::quantile::BINS,
+        }),
+        _ => None,
+    };
+    summary.aggregates.iter().filter_map(describe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::fixture;
+
+    #[test]
+    fn sketches_say_how_they_were_made() {
+        let schema = fixture::schema();
+        let json = serde_json::to_value(describe_sketches(&schema.summaries[0])).unwrap();
+        assert_eq!(
+            json,
+            serde_json::json!([
+                {"kind": "unique", "aggregate": "users", "column": "users_hll", "family": "ak",
+                 "log2m": 14, "regwidth": 5, "expthresh": -1, "sparseon": 1},
+                {"kind": "quantile", "aggregate": "latency", "relative_error": 0.01, "bins": 2048},
+            ])
+        );
+    }
+
+    #[test]
+    fn damaged_manifests_are_none() {
+        assert_eq!(Manifest::from_json(b"{\"revision\": 1}"), None);
+        assert_eq!(Manifest::from_json(b""), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! Bad input of every kind is counted, kept with its reason, and harms nothing else.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use serde_json::Value;
+use support::{NOON_US, TestServer};
+
+const CONFIG: &str = r#"
+shards = 2
+field = [
+  { name = "page" }, { name = "n", type = "int" }, { name = "cost", type = "decimal(2)" },
+  { name = "ms", type = "float" }, { name = "ok", type = "bool" }, { name = "note" },
+  { name = "inner", from = "a.b" },
+]
+[ingest.zmq]
+max_message = "1MB"
+[event]
+time = { field = "ts", format = "unix_ms" }
+[[summary]]
+name = "pages"
+dimensions = ["page"]
+aggregates = [
+  { name = "events", count = true }, { name = "n", sum = "n" }, { name = "cost", sum = "cost" },
+  { name = "ms", sum = "ms" }, { name = "note", last = "note" }, { name = "inner", max = "inner" },
+]
+retain_days = 4000
+"#;
+
+fn now_ms() -> i64 {
+    NOON_US / 1000
+}
+
+/// What is sent, and the reason for which it is refused.
+fn bad_events() -> Vec<(Vec<u8>, &'static str)> {
+    let now = now_ms();
+    let with = |members: &str| format!(r#"{{"ts":{now},"page":"bad",{members}}}"#).into_bytes();
+    let at = |ts: &str| format!(r#"{{"ts":{ts},"page":"bad"}}"#).into_bytes();
+    let mut invalid_utf8 = with(r#""note":"x""#);
+    let x = invalid_utf8.iter().rposition(|b| *b == b'x').unwrap();
+    invalid_utf8[x] = 0xff;
+    vec![
+        (br#"{"ts":1,"page":"trunc"#.to_vec(), "malformed_json"),
+        (b"hello".to_vec(), "malformed_json"),
+        (br#"{"ts":1,"page":"x",}"#.to_vec(), "malformed_json"),
+        (br#"{'ts':1}"#.to_vec(), "malformed_json"),
+        (with(r#""n":NaN"#), "malformed_json"),
+        (with(r#""n":"12""#), "wrong_type"),
+        (with(r#""n":1.5"#), "wrong_type"),
+        (with(r#""n":true"#), "wrong_type"),
+        (with(r#""cost":[1]"#), "wrong_type"),
+        (with(r#""ok":1"#), "wrong_type"),
+        (with(r#""note":{"x":1}"#), "wrong_type"),
+        (with(r#""n":9223372036854775808"#), "number_overflow"),
+        (with(r#""cost":1e30"#), "number_overflow"),
+        (with(r#""ms":1e400"#), "float_range"),
+        (with(r#""ms":1099511627776"#), "float_range"),
+        (br#"{"page":"no time"}"#.to_vec(), "missing_time"),
+        (br#"{"ts":null,"page":"no time"}"#.to_vec(), "missing_time"),
+        (at(r#""yesterday""#), "bad_time"),
+        (at("{}"), "bad_time"),
+        (at("-86400001"), "before_1970"),
+        (at("7258118400000"), "after_2199"),
+        (at("99999999999999999999"), "bad_time"),
+        (at(&(now + 3_600_001).to_string()), "future"),
+        (at("86400000"), "expired"),
+        (invalid_utf8, "invalid_utf8"),
+        (b"\xff\xfe\xfd".to_vec(), "invalid_utf8"),
+        (with(&format!(r#""x":{}{}"#, "[".repeat(100), "]".repeat(100))), "too_deep"),
+        (format!(r#"{{"ts":{now},"page":"{}"}}"#, "p".repeat(5000)).into_bytes(), "dimension_too_long"),
+        (b"".to_vec(), "empty_message"),
+        (b" \n\0".to_vec(), "empty_message"),
+        (vec![b'x'; 1_000_001], "message_too_large"),
+        (vec![0x82, 0x01, 0xff], "malformed_protobuf"),
+    ]
+}
+
+#[test]
+fn bad_events_are_counted_and_kept_and_harm_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    let bad = bad_events();
+    let good = format!(r#"{{"ts":{},"page":"good","n":1,"cost":0.125,"ms":0.5}}"#, now_ms());
+    for (message, _) in &bad {
+        push.send(message.as_slice(), 0).unwrap();
+        push.send(good.as_str(), 0).unwrap();
+        // In one message, each on its line.
+        if !message.is_empty() && message.len() < 1000 && message[0] != 0x82 && !message.starts_with(b" ") {
+            let lines = [good.as_bytes(), message, good.as_bytes()].join(&b'\n');
+            push.send(lines, 0).unwrap();
+        }
+    }
+    push.send_multipart(["one", "two", "three"], 0).unwrap();
+    let repeated = bad.iter().filter(|(m, _)| !m.is_empty() && m.len() < 1000 && m[0] != 0x82 && !m.starts_with(b" "));
+    let repeated: Vec<&str> = repeated.map(|(_, reason)| *reason).collect();
+    let (goods, bads) = (bad.len() + 2 * repeated.len(), bad.len() + repeated.len() + 1);
+    server.wait_for((goods + bads) as u64);
+
+    let stats = server.ask(r#"{"get":"stats"}"#);
+    assert_eq!(stats["events_accepted"], goods);
+    assert_eq!(stats["events_refused"], bads);
+    assert_eq!(stats["dead_letters"], bads);
+    let mut expected = std::collections::BTreeMap::from([("extra_frames", 1)]);
+    let reasons = bad.iter().map(|(_, reason)| *reason).chain(repeated);
+    reasons.for_each(|reason| *expected.entry(reason).or_default() += 1);
+    assert_eq!(stats["refused"], serde_json::json!(expected));
+
+    let answer = server.ask(r#"{"summary":"pages","by":["page"]}"#);
+    let sum: f64 = goods as f64 * 0.12;
+    let row = &answer["rows"][0];
+    assert_eq!(answer["rows"].as_array().unwrap().len(), 1, "{answer}");
+    assert_eq!((&row[0], &row[1], &row[2]), (&"good".into(), &goods.into(), &goods.into()));
+    // 0.125 is rounded half-even to two decimals, and shown with both.
+    assert!((row[3].as_f64().unwrap() - sum).abs() < 1e-9, "{row}");
+    assert_eq!(row[4].as_f64().unwrap(), goods as f64 / 2.0);
+
+    let letters = std::fs::read_to_string(server.folder.join("data/dead-letters/2026-11-20.ndjson")).unwrap();
+    assert_eq!(letters.lines().count(), bads);
+    for line in letters.lines() {
+        let letter: Value = serde_json::from_str(line).unwrap();
+        assert!(letter["arrival"].as_str().unwrap().starts_with("2026-11-20T12:00:00"), "{letter}");
+        assert!(expected.contains_key(letter["reason"].as_str().unwrap()));
+        assert!(letter["source"].as_str().unwrap().starts_with("ipc://"));
+        assert!(line.len() < 200_000, "letters are bounded");
+        assert!(letter.get("event").is_some() || letter.get("base64").is_some());
+    }
+}
+
+#[test]
+fn what_rsyslog_wraps_around_events_is_taken_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    let event = format!(r#"{{"ts":{},"page":"p","a":{{"b":"deep","c":1}},"extra":[1,{{"x":"y"}}]}}"#, now_ms());
+    let wrapped = [
+        event.clone(),
+        format!(" {event}"),
+        format!("{event}\n"),
+        format!("{event}\0"),
+        format!("@cee: {event}"),
+        format!(" @cee:{event}\n\0"),
+        format!("<13>Nov 20 12:00:00 host app[1]: @cee: {event}"),
+        format!("<165>1 2026-11-20T12:00:00Z host app 1 ID - {event}\r\n"),
+        format!("{event}\n{event}\n\n{event}"),
+        format!("{event}{event}"),
+        event.replace(",\"", ",\n  \""),
+    ];
+    let events = 11 + 2 + 1;
+    for message in &wrapped {
+        push.send(message.as_str(), 0).unwrap();
+    }
+    push.send_multipart(["topic", event.as_str()], 0).unwrap();
+    server.wait_for(events + 1);
+    let stats = server.ask(r#"{"get":"stats"}"#);
+    assert_eq!((&stats["events_accepted"], &stats["events_refused"]), (&(events + 1).into(), &0.into()));
+    assert_eq!(stats["unknown_fields"], serde_json::json!({ "c": events + 1, "extra": events + 1 }));
+    let answer = server.ask(r#"{"summary":"pages","select":["events","inner"]}"#);
+    assert_eq!(answer["rows"], serde_json::json!([[events + 1, "deep"]]));
+}
+
+#[test]
+fn unknown_names_are_counted_one_by_one_up_to_a_thousand() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    for i in 0..1500 {
+        push.send(format!(r#"{{"ts":{},"page":"p","x{i}":1}}"#, now_ms()).as_str(), 0).unwrap();
+    }
+    server.wait_for(1500);
+    let stats = server.ask(r#"{"get":"stats"}"#);
+    let names = stats["unknown_fields"].as_object().unwrap();
+    assert_eq!(names.len(), 1001);
+    assert_eq!(names["(other)"], 500);
+}

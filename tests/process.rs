@@ -1,0 +1,228 @@
+//! The real program: signals, restarts, errors at start-up, and what a changed
+//! configuration may and may not be.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Instant;
+
+use serde_json::json;
+use support::{PATIENCE, TestServer, ask};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_summarizer");
+
+fn config(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"
+data_dir = "{folder}/data"
+field = [{{ name = "page" }}, {{ name = "n", type = "int" }}, {{ name = "user" }}]
+[ingest.zmq]
+bind = "tcp://127.0.0.1:*"
+[query.zmq]
+bind = "ipc://{folder}/ask"
+[event]
+time = {{ field = "ts", format = "unix_s" }}
+[[summary]]
+name = "pages"
+dimensions = ["page"]
+aggregates = [{{ name = "events", count = true }}, {{ name = "n", sum = "n" }}]
+"#
+    )
+}
+
+/// A server process that has said what it listens on.
+struct Process {
+    child: Child,
+    events: String,
+    folder: std::path::PathBuf,
+}
+
+impl Process {
+    fn start(folder: &Path, text: &str) -> Self {
+        std::fs::write(folder.join("s.toml"), text).unwrap();
+        let mut child = serve(folder).stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening") {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+        }
+        let events = line.split("tcp://").nth(1).and_then(|l| l.split('"').next()).unwrap();
+        let events = format!("tcp://{events}");
+        // Somebody must read on, or the pipe fills.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { child, events, folder: folder.to_owned() }
+    }
+
+    fn ask(&self, question: &str) -> serde_json::Value {
+        ask(&zmq::Context::new(), &format!("ipc://{}/ask", self.folder.display()), question)
+    }
+
+    fn send(&self, from: i64, to: i64) {
+        let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
+        socket.set_linger(60_000).unwrap();
+        socket.connect(&self.events).unwrap();
+        for i in from..to {
+            let event = json!({ "ts": 1_795_000_000 + i, "page": format!("p{}", i % 10), "n": i, "user": "u" });
+            socket.send(event.to_string().as_str(), 0).unwrap();
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    fn wait(mut self) -> std::process::ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.arg("serve").arg("-c").arg(folder.join("s.toml")).env_remove("RUST_LOG");
+    command
+}
+
+/// Runs a command that must fail; gives its one line of stderr.
+fn refused(command: &mut Command) -> String {
+    let Output { status, stderr, .. } = command.output().unwrap();
+    let text = String::from_utf8(stderr).unwrap();
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert_eq!(text.trim_end().lines().count(), 1, "{text}");
+    text
+}
+
+#[test]
+fn a_stop_and_a_start_change_no_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path());
+    let mut sent = 0;
+    for (round, signal) in ["-TERM", "-INT", "-TERM"].into_iter().enumerate() {
+        let shards = format!("shards = {}\n{text}", round + 1);
+        let process = Process::start(folder.path(), &shards);
+        // The stop drains what is in flight: nothing was counted before the signal.
+        process.send(sent, sent + 5000);
+        sent += 5000;
+        process.signal(signal);
+        assert_eq!(process.wait().code(), Some(0));
+    }
+    let process = Process::start(folder.path(), &text);
+    let answer = process.ask(r#"{"summary":"pages"}"#);
+    assert_eq!(answer["rows"], json!([[sent, (0..sent).sum::<i64>()]]));
+    assert_eq!(answer["events"], sent);
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), &config(folder.path()));
+    // A sender that never falls silent keeps the drain busy for its five seconds.
+    let address = process.events.clone();
+    let sending = std::thread::spawn(move || {
+        let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
+        socket.set_linger(0).unwrap();
+        socket.set_sndtimeo(500).unwrap();
+        socket.connect(&address).unwrap();
+        while socket.send("{\"ts\":1}", 0).is_ok() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    });
+    std::thread::sleep(std::time::Duration::from_millis(200));
+    process.signal("-TERM");
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(1));
+    sending.join().unwrap();
+}
+
+#[test]
+fn what_stands_in_the_way_is_said_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let text = config(path);
+    let line = refused(Command::new(PROGRAM).args(["serve", "-c", "/nowhere/x.toml"]));
+    assert!(line.contains("/nowhere/x.toml") && line.contains("cannot be read"), "{line}");
+
+    std::fs::write(path.join("s.toml"), text.replace("sum = \"n\"", "sum = \"m\"")).unwrap();
+    let line = refused(&mut serve(path));
+    assert!(line.contains("s.toml:13: summary.pages.aggregates.n") && line.contains("\"m\" is not a field"), "{line}");
+
+    let running = Process::start(path, &text);
+    let line = refused(&mut serve(path));
+    assert!(line.contains("another summarizer is using"), "{line}");
+
+    let other = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    std::fs::write(other.path().join("s.toml"), config(other.path()).replace("127.0.0.1:*", &format!("127.0.0.1:{port}"))).unwrap();
+    let line = refused(&mut serve(other.path()));
+    assert!(line.contains(&format!("cannot bind tcp://127.0.0.1:{port}")) && line.contains("taken"), "{line}");
+
+    std::fs::write(other.path().join("file"), "").unwrap();
+    let blocked = other.path().join("file/data");
+    let line = refused(serve(other.path()).arg("--data-dir").arg(&blocked));
+    assert!(line.contains("data_dir") && line.contains("cannot be used"), "{line}");
+    drop(running);
+}
+
+#[test]
+fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path());
+    let mut server = TestServer::start(folder.path(), &text);
+    let send = |server: &TestServer, n: i64| {
+        let push = server.push();
+        push.send(format!(r#"{{"ts":1795000000,"page":"a","n":{n},"user":"u{n}"}}"#).as_str(), 0).unwrap();
+    };
+    send(&server, 1);
+    server.wait_for(1);
+
+    // Another order, another summary before it, another aggregate: rows stay what they are.
+    let more = text
+        .replace("[[summary]]", "[[summary]]\nname = \"all\"\ndimensions = []\naggregates = [{ name = \"c\", count = true }]\n[[summary]]")
+        .replace("[{ name = \"events\"", "[{ name = \"users\", unique = \"user\" }, { name = \"events\"");
+    server.restart_with(&more).unwrap();
+    let answer = server.ask(r#"{"summary":"pages","by":["page"]}"#);
+    assert_eq!(answer["rows"], json!([["a", null, 1, 1]]), "an added aggregate is null in older rows");
+    assert!(answer["since"]["users"].is_string(), "{answer}");
+    send(&server, 2);
+    server.wait_for(1);
+    let answer = server.ask(r#"{"summary":"pages","by":["page"]}"#);
+    assert_eq!(answer["rows"], json!([["a", 1, 2, 3]]));
+    assert_eq!(server.ask(r#"{"summary":"all"}"#)["rows"], json!([[1]]));
+
+    for (from, to, what) in [
+        ("dimensions = [\"page\"]", "dimensions = [\"user\"]", "dimensions changed"),
+        ("sum = \"n\"", "max = \"n\"", "aggregate n changed"),
+        ("name = \"n\", type = \"int\"", "name = \"n\", type = \"decimal(2)\"", "aggregate n changed"),
+        ("[event]", "[event]\nzone = \"Asia/Tokyo\"", "zone changed"),
+        ("name = \"pages\"", "name = \"pages\"\nwhere = \"n > 0\"", "filter changed"),
+        ("unique = \"user\"", "unique = \"user\", log2m = 12", "aggregate users changed"),
+    ] {
+        let error = server.restart_with(&more.replace(from, to)).unwrap_err();
+        assert!(error.contains(what), "{to}: {error}");
+        assert!(error.contains("another name") && error.contains("rebuild"), "{error}");
+    }
+    server.restart_with(&more.replace("shards", "# shards")).unwrap();
+    assert_eq!(server.ask(r#"{"summary":"pages"}"#)["rows"], json!([[1, 2, 3]]));
+}

@@ -1,0 +1,274 @@
+//! Questions over the socket: what is asked in DESIGN's words is answered exactly, from
+//! live shards and stored days alike, by REQ and DEALER, in JSON and protobuf.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use prost::Message;
+use serde_json::{Value, json};
+use summarizer::ingest::wire;
+use support::{NOON_US, TestServer};
+
+const CONFIG: &str = r#"
+shards = 3
+field = [
+  { name = "country" }, { name = "page" }, { name = "event" }, { name = "user" },
+  { name = "cost", type = "decimal(6)" }, { name = "ms", type = "float" }, { name = "robot", type = "bool" },
+  { name = "hour", derive = "hour(ts)" }, { name = "band", derive = "bucket(cost, 0.5)" },
+  { name = "start", derive = "prefix(page, 2)" }, { name = "low", derive = "lower(page)" },
+  { name = "part", derive = "day_part()" }, { name = "wd", derive = "weekday()" },
+]
+[event]
+time = { field = "ts", format = "unix_s" }
+zone = "Europe/Berlin"
+[[summary]]
+name = "visits"
+dimensions = ["country", "page"]
+where = "event in ('view', 'click')"
+aggregates = [
+  { name = "views", count = true, where = "event = 'view'" },
+  { name = "clicks", count = true, where = "event = 'click'" },
+  { name = "cost", sum = "cost" }, { name = "users", unique = "user" },
+  { name = "latency", quantile = "ms" },
+]
+derived = [ { name = "ctr", sql = "clicks / views" }, { name = "cpc", sql = "round(cost / clicks * 100) / 100" } ]
+[[summary]]
+name = "shapes"
+dimensions = ["hour", "band", "start", "low", "part", "wd", "robot"]
+aggregates = [ { name = "n", count = true } ]
+"#;
+
+const DAY_S: i64 = 86_400;
+
+fn events() -> Vec<Value> {
+    let noon = NOON_US / 1_000_000;
+    let mut events = Vec::new();
+    for i in 0..600i64 {
+        events.push(json!({
+            "ts": noon - (i % 3) * DAY_S,
+            "country": if i % 5 == 0 { Value::Null } else { json!(["us", "ca", "de", ""][(i % 4) as usize]) },
+            "page": format!("P{}", i % 7),
+            "event": (["view", "view", "click", "other"][(i % 4) as usize]),
+            "user": format!("u{}", i % 50),
+            "cost": (i as f64) / 1000.0,
+            "ms": (i % 100) as f64,
+            "robot": i % 2 == 0,
+        }));
+    }
+    events
+}
+
+fn taken<'e>(events: &'e [Value], test: impl Fn(&Value) -> bool + 'e) -> impl Iterator<Item = &'e Value> {
+    events.iter().filter(|e| e["event"] != "other").filter(move |e| test(e))
+}
+
+fn users<'e>(events: impl Iterator<Item = &'e Value>) -> usize {
+    events.map(|e| e["user"].as_str().unwrap()).collect::<std::collections::BTreeSet<_>>().len()
+}
+
+fn filled(folder: &std::path::Path) -> (TestServer, Vec<Value>) {
+    let mut server = TestServer::start(folder, CONFIG);
+    let events = events();
+    let push = server.push();
+    // Half of it is stored and partly not in memory, half is live.
+    for event in &events[..300] {
+        push.send(event.to_string().as_str(), 0).unwrap();
+    }
+    server.wait_for(300);
+    drop(push);
+    server.restart_with(CONFIG).unwrap();
+    let push = server.push();
+    for event in &events[300..] {
+        push.send(event.to_string().as_str(), 0).unwrap();
+    }
+    server.wait_for(300);
+    (server, events)
+}
+
+#[test]
+fn groups_filters_orders_and_totals() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, events) = filled(folder.path());
+
+    let answer = server.ask(r#"{"id":7,"summary":"visits","by":["day"],"select":["views","clicks","users","ctr"]}"#);
+    assert_eq!(answer["id"], 7);
+    assert_eq!(answer["events"], 600);
+    assert_eq!(answer["columns"], json!(["day", "views", "clicks", "users", "ctr"]));
+    for (at, row) in answer["rows"].as_array().unwrap().iter().enumerate() {
+        let ts = NOON_US / 1_000_000 - (2 - at as i64) * DAY_S;
+        let of_day = |e: &Value| e["ts"] == ts;
+        let clicks = taken(&events, |e| of_day(e) && e["event"] == "click").count();
+        let views = taken(&events, |e| of_day(e) && e["event"] == "view").count();
+        let ctr = clicks as f64 / views as f64;
+        let day = ["2026-11-18", "2026-11-19", "2026-11-20"][at];
+        assert_eq!(*row, json!([day, views, clicks, users(taken(&events, of_day)), ctr]));
+    }
+    // Uniques of all days are merged, never summed.
+    assert_eq!(answer["totals"][3], users(taken(&events, |_| true)));
+    assert_eq!(answer["bounds"]["users"].as_array().unwrap().len(), 3);
+
+    // Null and the empty string are different values; a list takes any of them.
+    let answer = server.ask(
+        r#"{"summary":"visits","from":"2026-11-19","to":"2026-11-20","by":["country"],
+            "where":{"country":[null,"","ca"],"page":"P1"},"select":["clicks","cost"],"order":"-cost"}"#,
+    );
+    let mut expected: Vec<(Value, usize, i64)> = [Value::Null, json!(""), json!("ca")]
+        .into_iter()
+        .map(|country| {
+            let wanted = |e: &Value| {
+                e["ts"].as_i64() > Some(NOON_US / 1_000_000 - 2 * DAY_S) && e["country"] == country && e["page"] == "P1"
+            };
+            let cost: f64 = taken(&events, wanted).map(|e| e["cost"].as_f64().unwrap()).sum();
+            (country.clone(), taken(&events, |e| wanted(e) && e["event"] == "click").count(), (cost * 1e3).round() as i64)
+        })
+        .filter(|(_, _, cost)| *cost > 0)
+        .collect();
+    expected.sort_by_key(|(_, _, cost)| -cost);
+    let rows = answer["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), expected.len(), "{answer}");
+    for (row, (country, clicks, cost)) in rows.iter().zip(&expected) {
+        assert_eq!((&row[0], &row[1]), (country, &json!(clicks)));
+        assert_eq!((row[2].as_f64().unwrap() * 1e3).round() as i64, *cost);
+    }
+
+    // Limit cuts rows, not totals; decimals keep their scale.
+    let all = server.ask(r#"{"summary":"visits","by":["page"],"select":["cost","latency.p50","latency.max","latency.count"]}"#);
+    let two = server.ask(r#"{"summary":"visits","by":["page"],"select":["cost"],"limit":2,"order":"page"}"#);
+    assert_eq!(two["rows"].as_array().unwrap().len(), 2);
+    assert_eq!(two["totals"][1], all["totals"][1]);
+    assert_eq!(all["rows"][0][3].as_f64(), taken(&events, |e| e["page"] == "P0").map(|e| e["ms"].as_f64().unwrap()).reduce(f64::max));
+    assert_eq!(all["rows"][0][4], taken(&events, |e| e["page"] == "P0").count());
+}
+
+#[test]
+fn one_row_and_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, events) = filled(folder.path());
+    let noon = NOON_US / 1_000_000;
+    let answer = server.ask(r#"{"get":"visits","day":"2026-11-20","key":{"country":null,"page":"P0"},"select":["views","users"]}"#);
+    let wanted = |e: &Value| e["ts"] == noon && e["country"].is_null() && e["page"] == "P0";
+    let views = taken(&events, |e| wanted(e) && e["event"] == "view").count();
+    assert_eq!(answer["rows"], json!([[views, users(taken(&events, wanted))]]));
+    let answer = server.ask(r#"{"get":"visits","day":"2026-11-20","key":{"country":"xx","page":"P0"}}"#);
+    assert_eq!(answer["rows"], json!([[0, 0, 0.0, 0, null, null, null, null, null, null]]), "{answer}");
+    assert_eq!(answer["bounds"]["users"], json!([[0, 0]]));
+    let answer = server.ask(r#"{"summary":"visits","from":"2020-01-01","to":"2020-12-31","select":["views"]}"#);
+    assert_eq!((&answer["rows"], &answer["totals"]), (&json!([[0]]), &json!([0])));
+    let answer = server.ask(r#"{"summary":"visits","from":"2020-01-01","to":"2020-12-31","by":["page"],"select":["views"]}"#);
+    assert_eq!((&answer["rows"], &answer["totals"]), (&json!([]), &json!([null, 0])));
+}
+
+#[test]
+fn derived_fields_are_computed_in_the_zone() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    // 23:30 UTC on a Thursday is half past midnight on Friday in Berlin.
+    let thursday = NOON_US / 1_000_000 - DAY_S / 2 - 1800;
+    push.send(format!(r#"{{"ts":{thursday},"page":"ÄPfel","cost":-0.2,"robot":true}}"#).as_str(), 0).unwrap();
+    server.wait_for(1);
+    let answer = server.ask(r#"{"summary":"shapes","by":["day","hour","band","start","low","part","wd","robot"]}"#);
+    assert_eq!(
+        answer["rows"],
+        json!([["2026-11-20", 0, -0.5, "ÄP", "äpfel", "night", 5, true, 1]]),
+        "{answer}"
+    );
+}
+
+#[test]
+fn wrong_questions_are_answered_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), &format!("{CONFIG}\n[query.zmq]\nmax_rows = 3"));
+    let push = server.push();
+    for event in &events()[..100] {
+        push.send(event.to_string().as_str(), 0).unwrap();
+    }
+    server.wait_for(100);
+    for (question, code) in [
+        ("{", "bad_request"),
+        ("nonsense", "bad_request"),
+        (r#"{"summary":"visit"}"#, "unknown_summary"),
+        (r#"{"summary":"visits","by":["city"]}"#, "unknown_column"),
+        (r#"{"summary":"visits","select":["city"]}"#, "unknown_column"),
+        (r#"{"summary":"visits","select":["latency.p101"]}"#, "unknown_column"),
+        (r#"{"summary":"visits","order":"-nothing"}"#, "unknown_column"),
+        (r#"{"summary":"visits","where":{"page":3.5},"wher":1}"#, "bad_request"),
+        (r#"{"summary":"shapes","where":{"hour":"noon"}}"#, "bad_value"),
+        (r#"{"summary":"visits","from":"yesterday"}"#, "bad_value"),
+        (r#"{"summary":"visits","from":"2026-11-20","to":"2026-11-19"}"#, "bad_value"),
+        (r#"{"get":"visits","day":"2026-11-20","key":{"page":"P1"}}"#, "bad_request"),
+        (r#"{"summary":"visits","by":["page"]}"#, "too_many_rows"),
+        (r#"{"summary":"visits","min_events":1000,"timeout_ms":50}"#, "timeout"),
+        ("{}", "bad_request"),
+    ] {
+        let answer = server.ask(question);
+        assert_eq!(answer["error"]["code"], code, "{question}: {answer}");
+        assert!(!answer["error"]["message"].as_str().unwrap().is_empty());
+        assert!(!answer["error"]["hint"].as_str().unwrap().is_empty());
+    }
+    let answer = server.ask(r#"{"id":"x","summary":"visit"}"#);
+    assert_eq!(answer["id"], "x");
+    assert!(answer["error"]["hint"].as_str().unwrap().contains("visits"));
+}
+
+#[test]
+fn dealers_pipeline_and_protobuf_is_spoken() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = filled(folder.path());
+    let context = zmq::Context::new();
+    let dealer = context.socket(zmq::DEALER).unwrap();
+    dealer.set_rcvtimeo(60_000).unwrap();
+    dealer.connect(&server.query()).unwrap();
+    // With and without the empty delimiter, many at once, both kinds of freshness.
+    for id in 0..200 {
+        let fresh = id % 2 == 0;
+        let question = json!({ "id": id, "summary": "visits", "select": ["views"], "fresh": fresh }).to_string();
+        match id % 3 {
+            0 => dealer.send(question.as_str(), 0).unwrap(),
+            _ => dealer.send_multipart(["", question.as_str()], 0).unwrap(),
+        }
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let frames = dealer.recv_multipart(0).unwrap();
+        let answer: Value = serde_json::from_slice(frames.last().unwrap()).unwrap();
+        let id = answer["id"].as_i64().unwrap();
+        assert_eq!(frames.len(), if id % 3 == 0 { 1 } else { 2 });
+        assert_eq!(answer["rows"], json!([[300]]));
+        ids.insert(id);
+    }
+    assert_eq!(ids.len(), 200);
+
+    let question = wire::Question {
+        id: "p".into(),
+        summary: "visits".into(),
+        by: vec!["country".into()],
+        select: vec!["views".into(), "cost".into(), "users".into()],
+        r#where: vec![wire::Condition {
+            dimension: "country".into(),
+            values: vec![wire::Cell { kind: Some(wire::cell::Kind::String("us".into())) }],
+        }],
+        ..wire::Question::default()
+    };
+    let req = context.socket(zmq::REQ).unwrap();
+    req.set_rcvtimeo(60_000).unwrap();
+    req.connect(&server.query()).unwrap();
+    req.send(question.encode_to_vec(), 0).unwrap();
+    let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
+    let json = server.ask(r#"{"summary":"visits","by":["country"],"select":["views","cost","users"],"where":{"country":"us"}}"#);
+    assert_eq!(answer.id, "p");
+    assert_eq!(answer.columns, ["country", "views", "cost", "users"]);
+    let cells = &answer.rows[0].cells;
+    let Some(wire::cell::Kind::Int(views)) = cells[1].kind else { panic!("{cells:?}") };
+    assert_eq!(json["rows"][0][1], views);
+    let Some(wire::cell::Kind::Decimal(cost)) = &cells[2].kind else { panic!("{cells:?}") };
+    assert_eq!(json["rows"][0][2].as_f64(), cost.parse().ok());
+    assert_eq!(answer.bounds[0].column, "users");
+    req.send(wire::Question { summary: "no".into(), ..wire::Question::default() }.encode_to_vec(), 0).unwrap();
+    let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
+    assert_eq!(answer.error.unwrap().code, "unknown_summary");
+    req.send(vec![0x0a, 0xff], 0).unwrap();
+    let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
+    assert_eq!(answer.error.unwrap().code, "bad_request");
+}
