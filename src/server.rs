@@ -22,8 +22,8 @@ use crate::query::Engine;
 use crate::row::Layout;
 use crate::sequencer::{Days, Parts, Request, Sequencer};
 use crate::serve::{QuerySocket, Responder};
-use crate::shard::{Command, Piece, Worker};
-use crate::snapshot::{ExportRequest, Publisher};
+use crate::shard::{Command, Piece, ShardQuestion, Worker};
+use crate::snapshot::{ExportRequest, Exporter, Publisher, publisher};
 use crate::store::{Registry, Store, StoreWriter};
 
 mod warm;
@@ -56,13 +56,16 @@ pub struct Server {
     _lock: File,
 }
 
+/// Both ends of a channel.
+type Ends<T> = (Sender<T>, Receiver<T>);
+
 /// Both ends of the channels between the threads.
 struct Channels {
-    commands: Vec<(Sender<Command>, Receiver<Command>)>,
-    asks: Vec<(Sender<Arc<crate::shard::ShardQuestion>>, Receiver<Arc<crate::shard::ShardQuestion>>)>,
-    pieces: (Sender<Piece>, Receiver<Piece>),
-    requests: (Sender<Request>, Receiver<Request>),
-    exports: (Sender<ExportRequest>, Receiver<ExportRequest>),
+    commands: Vec<Ends<Command>>,
+    asks: Vec<Ends<Arc<ShardQuestion>>>,
+    pieces: Ends<Piece>,
+    requests: Ends<Request>,
+    exports: Ends<ExportRequest>,
 }
 
 impl Channels {
@@ -130,12 +133,18 @@ impl Server {
                 channels.pieces.0.clone(),
                 position.sequence,
             );
-            let (commands_in, asks_in) = (channels.commands[shard].1.clone(), channels.asks[shard].1.clone());
-            shards.push(spawn(&format!("shard-{shard}"), move || worker.run(&commands_in, &asks_in))?);
+            let (commands_in, asks_in) =
+                (channels.commands[shard].1.clone(), channels.asks[shard].1.clone());
+            shards.push(spawn(&format!("shard-{shard}"), move || {
+                worker.run(&commands_in, &asks_in)
+            })?);
         }
         let commands_out: Vec<_> = channels.commands.iter().map(|(out, _)| out.clone()).collect();
         let asks_out = channels.asks.iter().map(|(out, _)| out.clone()).collect();
-        warm::load_newest_days(&config, &store, &plan, &numbers, &mut days, &commands_out).map_err(fail)?;
+        warm::load_newest_days(&config, &store, &plan, &numbers, &mut days, &commands_out)
+            .map_err(fail)?;
+
+        let pending = days.pending();
 
         let dead = DeadLetters::new(
             config.data_dir.join("dead-letters"),
@@ -179,9 +188,25 @@ impl Server {
             clock,
         };
         let stop_publisher = Arc::new(AtomicBool::new(false));
-        let publisher = Publisher::new(engine.clone(), Arc::clone(&stop_publisher));
-        let exports_in = channels.exports.1;
-        let publisher = spawn("publisher", move || publisher.run(&exports_in))?;
+        let publisher = Publisher::new(publisher::Parts {
+            config: Arc::clone(&engine.config),
+            store: Arc::clone(&engine.store),
+            exporter: Exporter::new(
+                Arc::clone(&engine.config),
+                Arc::clone(&engine.registry),
+                &engine.layouts,
+                Arc::clone(&engine.finishers),
+                Arc::clone(&stop_publisher),
+            ),
+            clock: engine.clock.clone(),
+            requests_out: engine.requests_out.clone(),
+            waker: engine.waker.clone(),
+            pending,
+            exports_in: channels.exports.1,
+            metrics: Arc::clone(&engine.metrics),
+            stop: Arc::clone(&stop_publisher),
+        });
+        let publisher = spawn("publisher", move || publisher.run())?;
         let responder = Responder { engine, exports_out: channels.exports.0 };
         let stop_answers = Arc::new(AtomicBool::new(false));
         let (answering, stop) = (responder.clone(), Arc::clone(&stop_answers));
@@ -223,7 +248,9 @@ impl Server {
 
     /// Whether a thread that must not end has ended.
     pub fn is_broken(&self) -> bool {
-        self.sequencer.is_finished() || self.writer.is_finished() || self.shards.iter().any(JoinHandle::is_finished)
+        self.sequencer.is_finished()
+            || self.writer.is_finished()
+            || self.shards.iter().any(JoinHandle::is_finished)
     }
 
     /// Stops: publishes nothing more, receives what senders have in flight, writes the last
@@ -291,7 +318,8 @@ pub fn lock_data_dir(folder: &Path) -> Result<File, ServerError> {
     };
     std::fs::create_dir_all(folder).map_err(unusable)?;
     let path = folder.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(ServerError(format!(

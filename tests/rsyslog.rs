@@ -11,8 +11,8 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{PATIENCE, TestServer, example, free_port, real_data};
 use summarizer::clock::Clock;
+use support::{PATIENCE, TestServer, example, free_port, real_data};
 
 /// A running rsyslogd with the project's own sender configuration.
 struct Rsyslog(Child);
@@ -91,10 +91,14 @@ fn check_published_numbers(server: &TestServer) {
     assert_eq!(answer["rows"], json!([[191_033]]));
     let answer = server.ask(r#"{"summary":"channels","by":["channel"],"select":["count"]}"#);
     assert_eq!(answer["rows"].as_array().unwrap().len(), 51);
-    let answer = server.ask(r#"{"summary":"pages","by":["page"],"select":["count"],"order":"-count","limit":10}"#);
-    let counts: Vec<u64> = answer["rows"].as_array().unwrap().iter().map(|r| r[1].as_u64().unwrap()).collect();
+    let answer = server
+        .ask(r#"{"summary":"pages","by":["page"],"select":["count"],"order":"-count","limit":10}"#);
+    let counts: Vec<u64> =
+        answer["rows"].as_array().unwrap().iter().map(|r| r[1].as_u64().unwrap()).collect();
     assert_eq!(counts, [33, 28, 27, 21, 20, 18, 18, 18, 17, 17]);
-    for (country, edits, average) in [("Austria", 12, 1017.416_666_666_666_6), ("Guatemala", 3, 58.0)] {
+    for (country, edits, average) in
+        [("Austria", 12, 1_017.416_666_666_666_6), ("Guatemala", 3, 58.0)]
+    {
         let question = json!({ "get": "countries", "day": "2015-09-12", "key": { "country": country }, "select": ["count", "avg_added"] });
         let answer = server.ask(&question.to_string());
         assert_eq!(answer["rows"][0][0], edits);

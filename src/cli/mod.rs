@@ -5,8 +5,8 @@ pub mod demo;
 pub mod export;
 pub mod generate;
 pub mod query;
-pub mod serve;
 pub mod send;
+pub mod serve;
 pub mod workload;
 
 /// Shown at the end of `summarizer --help`.

@@ -336,7 +336,12 @@ impl Schema {
         use sha2::Digest;
         let described = format!(
             "{:?} {:?} {} {} {:?} {:?}",
-            self.time, self.id, self.zone_name, self.future_tolerance_us, self.fields, self.summaries
+            self.time,
+            self.id,
+            self.zone_name,
+            self.future_tolerance_us,
+            self.fields,
+            self.summaries
         );
         let hash = sha2::Sha256::digest(described.as_bytes());
         hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))

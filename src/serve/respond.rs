@@ -5,6 +5,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::ingest::wire;
+use crate::output::date;
 use crate::query::{Answer, Engine, Failure, Question};
 use crate::snapshot::{ExportRequest, Published};
 
@@ -59,7 +60,7 @@ impl Responder {
                 stats.to_string()
             }
             Ok(Outcome::Published(published)) => {
-                let list: Value = published.iter().map(Published::to_json).collect();
+                let list: Value = published.iter().map(published_json).collect();
                 match id {
                     Some(id) => json!({ "id": id, "export": list }).to_string(),
                     None => json!({ "export": list }).to_string(),
@@ -116,11 +117,25 @@ impl Responder {
         })?;
         let (reply, published) = bounded(1);
         let excel = question.excel.unwrap_or(false);
-        let stopping = || Failure::new("stopping", "the server is stopping", "ask again when it is back");
+        let stopping =
+            || Failure::new("stopping", "the server is stopping", "ask again when it is back");
         self.exports_out
             .send(ExportRequest { summary, day, excel, reply })
             .map_err(|_| stopping())?;
         let published = published.recv().map_err(|_| stopping())?;
         published.map_err(|message| Failure::new("export", message, "see the log of the server"))
     }
+}
+
+/// What was published, for the one who asked.
+fn published_json(published: &Published) -> Value {
+    json!({
+        "summary": published.summary,
+        "day": date(published.day).to_string(),
+        "revision": published.revision,
+        "path": published.path,
+        "excel": published.excel,
+        "rows": published.rows,
+        "complete": published.complete,
+    })
 }
