@@ -30,6 +30,7 @@ enum Command {
     Send(cli::send::Args),
     Query(cli::query::Args),
     Export(cli::export::Args),
+    Bench(cli::bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Send(args) => cli::send::run(&args),
         Command::Query(args) => cli::query::run(&args),
         Command::Export(args) => cli::export::run(&args),
+        Command::Bench(args) => cli::bench::run(&args),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -13,7 +13,7 @@ use rand::TryRngCore;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::socket::{self, Receiver as EventReceiver};
-use crate::ingest::{DeadLetters, Reason};
+use crate::ingest::{DeadLetters, Reason, suspend};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::output::Finisher;
@@ -100,6 +100,7 @@ impl Server {
         let receiver = EventReceiver::bind(&context, &config.ingest).map_err(ServerError)?;
         let query_socket = QuerySocket::bind(&context, &config.query).map_err(ServerError)?;
         warn_of_ipc(&config);
+        resume_senders(&config)?;
         let ingest_addresses: Vec<String> = receiver.addresses().map(str::to_owned).collect();
         let query_addresses = query_socket.addresses().to_vec();
 
@@ -274,6 +275,18 @@ impl Server {
         self.writer.join().map_err(|_| failed("store"))?;
         outcome.map_err(ServerError)
     }
+}
+
+/// Takes away the file that asked senders to hold back while nobody was here.
+fn resume_senders(config: &Config) -> Result<(), ServerError> {
+    let Some(file) = &config.ingest.state_file else { return Ok(()) };
+    suspend::resume(file).map_err(|e| {
+        ServerError(format!(
+            "ingest.zmq.state_file: {} cannot be removed: {e}; make its folder writable, or \
+             senders will not send",
+            file.display()
+        ))
+    })
 }
 
 /// libzmq gives up what the kernel still holds of a closed ipc connection whose reading it

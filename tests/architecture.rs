@@ -7,9 +7,26 @@ use std::path::{Path, PathBuf};
 /// Reading order and direction of dependency: a room uses the rooms before it. The first
 /// line are helpers, which know nothing of events.
 const ROOMS: [&str; 20] = [
-    "clock", "limits", "metrics", "prefetch", //
-    "config", "event", "ingest", "key", "partition", "row", "shard", "store", "sequencer",
-    "output", "query", "snapshot", "serve", "server", "cli", "main",
+    "clock",
+    "limits",
+    "metrics",
+    "prefetch", //
+    "config",
+    "event",
+    "ingest",
+    "key",
+    "partition",
+    "row",
+    "shard",
+    "store",
+    "sequencer",
+    "output",
+    "query",
+    "snapshot",
+    "serve",
+    "server",
+    "cli",
+    "main",
 ];
 
 /// Lines that a file may have, and the files that have more. The list may only shrink.
@@ -28,7 +45,19 @@ const ABSENCES: [(&str, &[&str]); 12] = [
     ("Mutex", &["metrics", "query", "snapshot", "serve", "server", "cli"]),
     ("RwLock", &["sequencer/days", "query", "snapshot", "serve", "server", "cli"]),
     // Only the rooms at the edges know files, sockets and the store's library.
-    ("std::fs", &["config/mod", "ingest/dead_letters", "store", "snapshot", "serve", "server", "cli", "main"]),
+    (
+        "std::fs",
+        &[
+            "config/mod",
+            "ingest/dead_letters",
+            "store",
+            "snapshot",
+            "serve",
+            "server",
+            "cli",
+            "main",
+        ],
+    ),
     ("zmq::", &["ingest/socket", "sequencer", "serve", "server", "cli"]),
     ("rocksdb", &["store"]),
     // No queue without a bound.
@@ -185,7 +214,9 @@ fn unsafe_code_is_in_one_file() {
 #[test]
 fn sketches_know_no_world() {
     for source in sources("sketches/src") {
-        for word in ["std::fs", "std::net", "std::env", "std::thread", "std::time", "std::sync", "rand::"] {
+        for word in
+            ["std::fs", "std::net", "std::env", "std::thread", "std::time", "std::sync", "rand::"]
+        {
             let found = code(&source.text).find(|(_, line)| line.contains(word));
             if let Some((line, _)) = found {
                 panic!("{}:{line}: {word}", source.path.display());

@@ -135,3 +135,39 @@ fn real_edits_through_the_real_rsyslog_and_through_our_downtime() {
     server.restart_with(&config).unwrap();
     check_published_numbers(&server);
 }
+
+#[test]
+fn a_stop_in_mid_stream_loses_nothing_where_rsyslog_is_asked_to_hold_back() {
+    let Some(data) = real_data("wikiticker") else { return };
+    let text = edits(&data);
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port() + 1;
+    let state = folder.path().join("receiver.state");
+    let config = format!(
+        "{}\n[ingest.zmq]\nstate_file = \"{}\"\n",
+        example("wikipedia.toml"),
+        state.display()
+    );
+    let mut server = TestServer::start_at(folder.path(), &config, Clock::system(), Some(port));
+    let _rsyslog = Rsyslog::start(folder.path(), port);
+    let mut counted = 0;
+    for part in 0..4 {
+        append(folder.path(), &text);
+        let begun = Instant::now();
+        while server.counter("events_accepted") < 5_000 {
+            assert!(begun.elapsed() < PATIENCE, "part {part}: nothing comes");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // In the middle of what rsyslog is sending.
+        let engine = server.server().responder().engine.clone();
+        server.stop();
+        assert_eq!(std::fs::read_to_string(&state).unwrap(), "SUSPENDED");
+        counted += engine.metrics.events_accepted.get();
+        drop(engine);
+        server.restart_with(&config).unwrap();
+        assert!(!state.exists());
+    }
+    wait_for(&server, 4 * 39_244 - counted);
+    let answer = server.ask(r#"{"summary":"edits","select":["count","added"]}"#);
+    assert_eq!(answer["rows"], json!([[4 * 39_244, 4 * 9_385_573]]));
+}

@@ -1,9 +1,11 @@
 //! The command line: one file per command.
 
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod export;
 pub mod generate;
+pub mod model;
 pub mod query;
 pub mod send;
 pub mod serve;

@@ -20,6 +20,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, Schema};
 use crate::event::{Batch, DayZone};
 use crate::ingest::socket::{Received, Receiver, WakeUp};
+use crate::ingest::suspend;
 use crate::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -342,6 +343,12 @@ impl Sequencer {
     /// Keeps receiving until nothing has come for a while, then closes the sockets: what
     /// their buffers hold would be lost otherwise.
     fn drain(&mut self) {
+        if let Some(file) = &self.parts.config.ingest.state_file
+            && let Err(error) = suspend::suspend(file)
+        {
+            let file = file.display();
+            tracing::error!(%file, %error, "senders cannot be asked to hold back");
+        }
         let begun = Stopwatch::start();
         let mut last = Stopwatch::start();
         while last.elapsed() < DRAIN_QUIET && begun.elapsed() < DRAIN_LONGEST {

@@ -1,0 +1,34 @@
+//! `summarizer bench`: the measured figures of this machine.
+//!
+//! Everything is seen from outside: the server is a process of its own ([`server`]), so is
+//! the sender ([`feed`]), and [`ingest`] asks, waits, reads /proc and judges what was left.
+
+mod feed;
+mod ingest;
+mod server;
+
+/// Measure this machine
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  summarizer bench ingest --events 2000000 --json")]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Command {
+    Ingest(ingest::Args),
+    #[command(hide = true)]
+    Feed(feed::Args),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Where something cannot be measured, or what was measured is wrong.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    match &args.command {
+        Command::Ingest(args) => ingest::run(args),
+        Command::Feed(args) => feed::run(args),
+    }
+}
