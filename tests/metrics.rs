@@ -14,7 +14,9 @@ fn listed() -> BTreeMap<String, String> {
     let text = std::fs::read_to_string(path).expect("ops/METRICS.md is there");
     let mut listed = BTreeMap::new();
     for line in text.lines() {
-        let Some(name) = line.strip_prefix("| `").and_then(|l| l.split('`').next()) else { continue };
+        let Some(name) = line.strip_prefix("| `").and_then(|l| l.split('`').next()) else {
+            continue;
+        };
         let before = listed.insert(name.to_owned(), line.to_owned());
         assert!(before.is_none(), "{name} is listed twice");
     }
