@@ -1,8 +1,8 @@
 //! The only door to the time of day. Everything behind the sockets takes its time from
 //! here or from the arrival time of a batch, so that tests decide when midnight is.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// A source of the time of day, in microseconds since 1970 (UTC).

@@ -209,10 +209,13 @@ mod tests {
         KeyValue::String("us".into()).push(&mut key);
         KeyValue::Null.push(&mut key);
         KeyValue::Int(-1).push(&mut key);
-        assert_eq!(key, [
-            0, 0, 0, 3, 0x80, 0, 0x4e, 0x20, 0x30, b'u', b's', 0, 0x05, 0x20, 0x7f, 0xff, 0xff,
-            0xff, 0xff, 0xff, 0xff, 0xff,
-        ]);
+        assert_eq!(
+            key,
+            [
+                0, 0, 0, 3, 0x80, 0, 0x4e, 0x20, 0x30, b'u', b's', 0, 0x05, 0x20, 0x7f, 0xff, 0xff,
+                0xff, 0xff, 0xff, 0xff, 0xff,
+            ]
+        );
         assert_eq!(format!("{:?}", Key(&key)), r#"3/20000/String("us")/Null/Int(-1)"#);
         assert!(prefix(1, -1) < prefix(1, 0));
     }

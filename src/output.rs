@@ -147,7 +147,9 @@ impl Finisher {
         let finish = |kind: &AggregateKind| {
             let field = kind.field().map_or(FieldType::Int, |f| schema.fields[f].kind);
             let mapping = match kind {
-                AggregateKind::Quantile { error, .. } => Some(crate::partition::plan::mapping(*error)),
+                AggregateKind::Quantile { error, .. } => {
+                    Some(crate::partition::plan::mapping(*error))
+                }
                 _ => None,
             };
             (field, mapping)
@@ -186,7 +188,9 @@ impl Finisher {
                 let sum = || quantile.sum().map(sketches::fixed::to_f64);
                 let value = match output.part {
                     Part::Count => return Cell::int(i128::from(quantile.count())),
-                    Part::Sum if quantile.sum().is_none() => return Cell::Text("overflow".to_owned()),
+                    Part::Sum if quantile.sum().is_none() => {
+                        return Cell::Text("overflow".to_owned());
+                    }
                     Part::Sum => sum(),
                     Part::Mean if quantile.is_empty() => None,
                     Part::Mean => sum().map(|sum| sum / quantile.count() as f64),
@@ -201,8 +205,13 @@ impl Finisher {
     }
 
     /// The cell of a derived column. `state` gives the state of an aggregate.
-    pub fn derived<'s>(&self, formula: &Formula, state: &impl Fn(usize) -> Option<&'s State>) -> Cell {
-        let value = formula.evaluate(&|output: Output| self.cell(output, state(output.aggregate)).as_f64());
+    pub fn derived<'s>(
+        &self,
+        formula: &Formula,
+        state: &impl Fn(usize) -> Option<&'s State>,
+    ) -> Cell {
+        let value =
+            formula.evaluate(&|output: Output| self.cell(output, state(output.aggregate)).as_f64());
         value.map_or(Cell::Null, Cell::float)
     }
 }

@@ -13,7 +13,7 @@ use rand::TryRngCore;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::ingest::socket::{self, Receiver as EventReceiver};
-use crate::ingest::{DeadLetters, Reason};
+use crate::ingest::{DeadLetters, Reason, suspend};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::output::Finisher;
@@ -22,7 +22,7 @@ use crate::query::Engine;
 use crate::row::Layout;
 use crate::sequencer::{Days, Parts, Request, Sequencer};
 use crate::serve::{QuerySocket, Responder};
-use crate::shard::{Command, Piece, Worker};
+use crate::shard::{Command, Piece, ShardQuestion, Worker};
 use crate::snapshot::{ExportRequest, Exporter, Publisher, publisher};
 use crate::store::{Registry, Store, StoreWriter};
 
@@ -56,13 +56,16 @@ pub struct Server {
     _lock: File,
 }
 
+/// Both ends of a channel.
+type Ends<T> = (Sender<T>, Receiver<T>);
+
 /// Both ends of the channels between the threads.
 struct Channels {
-    commands: Vec<(Sender<Command>, Receiver<Command>)>,
-    asks: Vec<(Sender<Arc<crate::shard::ShardQuestion>>, Receiver<Arc<crate::shard::ShardQuestion>>)>,
-    pieces: (Sender<Piece>, Receiver<Piece>),
-    requests: (Sender<Request>, Receiver<Request>),
-    exports: (Sender<ExportRequest>, Receiver<ExportRequest>),
+    commands: Vec<Ends<Command>>,
+    asks: Vec<Ends<Arc<ShardQuestion>>>,
+    pieces: Ends<Piece>,
+    requests: Ends<Request>,
+    exports: Ends<ExportRequest>,
 }
 
 impl Channels {
@@ -97,6 +100,7 @@ impl Server {
         let receiver = EventReceiver::bind(&context, &config.ingest).map_err(ServerError)?;
         let query_socket = QuerySocket::bind(&context, &config.query).map_err(ServerError)?;
         warn_of_ipc(&config);
+        resume_senders(&config)?;
         let ingest_addresses: Vec<String> = receiver.addresses().map(str::to_owned).collect();
         let query_addresses = query_socket.addresses().to_vec();
 
@@ -130,12 +134,18 @@ impl Server {
                 channels.pieces.0.clone(),
                 position.sequence,
             );
-            let (commands_in, asks_in) = (channels.commands[shard].1.clone(), channels.asks[shard].1.clone());
-            shards.push(spawn(&format!("shard-{shard}"), move || worker.run(&commands_in, &asks_in))?);
+            let (commands_in, asks_in) =
+                (channels.commands[shard].1.clone(), channels.asks[shard].1.clone());
+            shards.push(spawn(&format!("shard-{shard}"), move || {
+                worker.run(&commands_in, &asks_in)
+            })?);
         }
         let commands_out: Vec<_> = channels.commands.iter().map(|(out, _)| out.clone()).collect();
         let asks_out = channels.asks.iter().map(|(out, _)| out.clone()).collect();
-        warm::load_newest_days(&config, &store, &plan, &numbers, &mut days, &commands_out).map_err(fail)?;
+        warm::load_newest_days(&config, &store, &plan, &numbers, &mut days, &commands_out)
+            .map_err(fail)?;
+
+        let pending = days.pending();
 
         let dead = DeadLetters::new(
             config.data_dir.join("dead-letters"),
@@ -192,6 +202,7 @@ impl Server {
             clock: engine.clock.clone(),
             requests_out: engine.requests_out.clone(),
             waker: engine.waker.clone(),
+            pending,
             exports_in: channels.exports.1,
             metrics: Arc::clone(&engine.metrics),
             stop: Arc::clone(&stop_publisher),
@@ -238,7 +249,9 @@ impl Server {
 
     /// Whether a thread that must not end has ended.
     pub fn is_broken(&self) -> bool {
-        self.sequencer.is_finished() || self.writer.is_finished() || self.shards.iter().any(JoinHandle::is_finished)
+        self.sequencer.is_finished()
+            || self.writer.is_finished()
+            || self.shards.iter().any(JoinHandle::is_finished)
     }
 
     /// Stops: publishes nothing more, receives what senders have in flight, writes the last
@@ -262,6 +275,18 @@ impl Server {
         self.writer.join().map_err(|_| failed("store"))?;
         outcome.map_err(ServerError)
     }
+}
+
+/// Takes away the file that asked senders to hold back while nobody was here.
+fn resume_senders(config: &Config) -> Result<(), ServerError> {
+    let Some(file) = &config.ingest.state_file else { return Ok(()) };
+    suspend::resume(file).map_err(|e| {
+        ServerError(format!(
+            "ingest.zmq.state_file: {} cannot be removed: {e}; make its folder writable, or \
+             senders will not send",
+            file.display()
+        ))
+    })
 }
 
 /// libzmq gives up what the kernel still holds of a closed ipc connection whose reading it
@@ -306,7 +331,8 @@ pub fn lock_data_dir(folder: &Path) -> Result<File, ServerError> {
     };
     std::fs::create_dir_all(folder).map_err(unusable)?;
     let path = folder.join("lock");
-    let file = File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
+    let file =
+        File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(std::fs::TryLockError::WouldBlock) => Err(ServerError(format!(

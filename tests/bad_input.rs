@@ -68,7 +68,10 @@ fn bad_events() -> Vec<(Vec<u8>, &'static str)> {
         (invalid_utf8, "invalid_utf8"),
         (b"\xff\xfe\xfd".to_vec(), "invalid_utf8"),
         (with(&format!(r#""x":{}{}"#, "[".repeat(100), "]".repeat(100))), "too_deep"),
-        (format!(r#"{{"ts":{now},"page":"{}"}}"#, "p".repeat(5000)).into_bytes(), "dimension_too_long"),
+        (
+            format!(r#"{{"ts":{now},"page":"{}"}}"#, "p".repeat(5000)).into_bytes(),
+            "dimension_too_long",
+        ),
         (b"".to_vec(), "empty_message"),
         (b" \n\0".to_vec(), "empty_message"),
         (vec![b'x'; 1_000_001], "message_too_large"),
@@ -87,13 +90,19 @@ fn bad_events_are_counted_and_kept_and_harm_nothing() {
         push.send(message.as_slice(), 0).unwrap();
         push.send(good.as_str(), 0).unwrap();
         // In one message, each on its line.
-        if !message.is_empty() && message.len() < 1000 && message[0] != 0x82 && !message.starts_with(b" ") {
+        if !message.is_empty()
+            && message.len() < 1000
+            && message[0] != 0x82
+            && !message.starts_with(b" ")
+        {
             let lines = [good.as_bytes(), message, good.as_bytes()].join(&b'\n');
             push.send(lines, 0).unwrap();
         }
     }
     push.send_multipart(["one", "two", "three"], 0).unwrap();
-    let repeated = bad.iter().filter(|(m, _)| !m.is_empty() && m.len() < 1000 && m[0] != 0x82 && !m.starts_with(b" "));
+    let repeated = bad
+        .iter()
+        .filter(|(m, _)| !m.is_empty() && m.len() < 1000 && m[0] != 0x82 && !m.starts_with(b" "));
     let repeated: Vec<&str> = repeated.map(|(_, reason)| *reason).collect();
     let (goods, bads) = (bad.len() + 2 * repeated.len(), bad.len() + repeated.len() + 1);
     server.wait_for((goods + bads) as u64);
@@ -116,7 +125,8 @@ fn bad_events_are_counted_and_kept_and_harm_nothing() {
     assert!((row[3].as_f64().unwrap() - sum).abs() < 1e-9, "{row}");
     assert_eq!(row[4].as_f64().unwrap(), goods as f64 / 2.0);
 
-    let letters = std::fs::read_to_string(server.folder.join("data/dead-letters/2026-11-20.ndjson")).unwrap();
+    let letters =
+        std::fs::read_to_string(server.folder.join("data/dead-letters/2026-11-20.ndjson")).unwrap();
     assert_eq!(letters.lines().count(), bads);
     for line in letters.lines() {
         let letter: Value = serde_json::from_str(line).unwrap();
@@ -133,7 +143,10 @@ fn what_rsyslog_wraps_around_events_is_taken_off() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start(folder.path(), CONFIG);
     let push = server.push();
-    let event = format!(r#"{{"ts":{},"page":"p","a":{{"b":"deep","c":1}},"extra":[1,{{"x":"y"}}]}}"#, now_ms());
+    let event = format!(
+        r#"{{"ts":{},"page":"p","a":{{"b":"deep","c":1}},"extra":[1,{{"x":"y"}}]}}"#,
+        now_ms()
+    );
     let wrapped = [
         event.clone(),
         format!(" {event}"),
@@ -154,8 +167,14 @@ fn what_rsyslog_wraps_around_events_is_taken_off() {
     push.send_multipart(["topic", event.as_str()], 0).unwrap();
     server.wait_for(events + 1);
     let stats = server.ask(r#"{"get":"stats"}"#);
-    assert_eq!((&stats["events_accepted"], &stats["events_refused"]), (&(events + 1).into(), &0.into()));
-    assert_eq!(stats["unknown_fields"], serde_json::json!({ "c": events + 1, "extra": events + 1 }));
+    assert_eq!(
+        (&stats["events_accepted"], &stats["events_refused"]),
+        (&(events + 1).into(), &0.into())
+    );
+    assert_eq!(
+        stats["unknown_fields"],
+        serde_json::json!({ "c": events + 1, "extra": events + 1 })
+    );
     let answer = server.ask(r#"{"summary":"pages","select":["events","inner"]}"#);
     assert_eq!(answer["rows"], serde_json::json!([[events + 1, "deep"]]));
 }

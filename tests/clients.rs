@@ -53,7 +53,8 @@ aggregates = [{ name = "events", count = true }, { name = "users", unique = "use
         .args(["-c", CLIENT, &server.ingest(), &server.query(), &NOON_US.to_string()])
         .output()
         .expect("python3");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
     assert!(text.starts_with("ok"), "{text}");
 }

@@ -165,7 +165,11 @@ fn what_stands_in_the_way_is_said_in_one_line() {
 
     std::fs::write(path.join("s.toml"), text.replace("sum = \"n\"", "sum = \"m\"")).unwrap();
     let line = refused(&mut serve(path));
-    assert!(line.contains("s.toml:13: summary.pages.aggregates.n") && line.contains("\"m\" is not a field"), "{line}");
+    assert!(
+        line.contains("s.toml:13: summary.pages.aggregates.n")
+            && line.contains("\"m\" is not a field"),
+        "{line}"
+    );
 
     let running = Process::start(path, &text);
     let line = refused(&mut serve(path));
@@ -174,9 +178,16 @@ fn what_stands_in_the_way_is_said_in_one_line() {
     let other = tempfile::tempdir().unwrap();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    std::fs::write(other.path().join("s.toml"), config(other.path()).replace("127.0.0.1:*", &format!("127.0.0.1:{port}"))).unwrap();
+    std::fs::write(
+        other.path().join("s.toml"),
+        config(other.path()).replace("127.0.0.1:*", &format!("127.0.0.1:{port}")),
+    )
+    .unwrap();
     let line = refused(&mut serve(other.path()));
-    assert!(line.contains(&format!("cannot bind tcp://127.0.0.1:{port}")) && line.contains("taken"), "{line}");
+    assert!(
+        line.contains(&format!("cannot bind tcp://127.0.0.1:{port}")) && line.contains("taken"),
+        "{line}"
+    );
 
     std::fs::write(other.path().join("file"), "").unwrap();
     let blocked = other.path().join("file/data");
@@ -192,7 +203,8 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
     let mut server = TestServer::start(folder.path(), &text);
     let send = |server: &TestServer, n: i64| {
         let push = server.push();
-        push.send(format!(r#"{{"ts":1795000000,"page":"a","n":{n},"user":"u{n}"}}"#).as_str(), 0).unwrap();
+        push.send(format!(r#"{{"ts":1795000000,"page":"a","n":{n},"user":"u{n}"}}"#).as_str(), 0)
+            .unwrap();
     };
     send(&server, 1);
     server.wait_for(1);
@@ -203,7 +215,11 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
         .replace("[{ name = \"events\"", "[{ name = \"users\", unique = \"user\" }, { name = \"events\"");
     server.restart_with(&more).unwrap();
     let answer = server.ask(r#"{"summary":"pages","by":["page"]}"#);
-    assert_eq!(answer["rows"], json!([["a", null, 1, 1]]), "an added aggregate is null in older rows");
+    assert_eq!(
+        answer["rows"],
+        json!([["a", null, 1, 1]]),
+        "an added aggregate is null in older rows"
+    );
     assert!(answer["since"]["users"].is_string(), "{answer}");
     send(&server, 2);
     server.wait_for(1);
@@ -214,7 +230,11 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
     for (from, to, what) in [
         ("dimensions = [\"page\"]", "dimensions = [\"user\"]", "dimensions changed"),
         ("sum = \"n\"", "max = \"n\"", "aggregate n changed"),
-        ("name = \"n\", type = \"int\"", "name = \"n\", type = \"decimal(2)\"", "aggregate n changed"),
+        (
+            "name = \"n\", type = \"int\"",
+            "name = \"n\", type = \"decimal(2)\"",
+            "aggregate n changed",
+        ),
         ("[event]", "[event]\nzone = \"Asia/Tokyo\"", "zone changed"),
         ("name = \"pages\"", "name = \"pages\"\nwhere = \"n > 0\"", "filter changed"),
         ("unique = \"user\"", "unique = \"user\", log2m = 12", "aggregate users changed"),

@@ -59,7 +59,10 @@ fn events() -> Vec<Value> {
     events
 }
 
-fn taken<'e>(events: &'e [Value], test: impl Fn(&Value) -> bool + 'e) -> impl Iterator<Item = &'e Value> {
+fn taken<'e>(
+    events: &'e [Value],
+    test: impl Fn(&Value) -> bool + 'e,
+) -> impl Iterator<Item = &'e Value> {
     events.iter().filter(|e| e["event"] != "other").filter(move |e| test(e))
 }
 
@@ -91,7 +94,9 @@ fn groups_filters_orders_and_totals() {
     let folder = tempfile::tempdir().unwrap();
     let (server, events) = filled(folder.path());
 
-    let answer = server.ask(r#"{"id":7,"summary":"visits","by":["day"],"select":["views","clicks","users","ctr"]}"#);
+    let answer = server.ask(
+        r#"{"id":7,"summary":"visits","by":["day"],"select":["views","clicks","users","ctr"]}"#,
+    );
     assert_eq!(answer["id"], 7);
     assert_eq!(answer["events"], 600);
     assert_eq!(answer["columns"], json!(["day", "views", "clicks", "users", "ctr"]));
@@ -117,10 +122,16 @@ fn groups_filters_orders_and_totals() {
         .into_iter()
         .map(|country| {
             let wanted = |e: &Value| {
-                e["ts"].as_i64() > Some(NOON_US / 1_000_000 - 2 * DAY_S) && e["country"] == country && e["page"] == "P1"
+                e["ts"].as_i64() > Some(NOON_US / 1_000_000 - 2 * DAY_S)
+                    && e["country"] == country
+                    && e["page"] == "P1"
             };
             let cost: f64 = taken(&events, wanted).map(|e| e["cost"].as_f64().unwrap()).sum();
-            (country.clone(), taken(&events, |e| wanted(e) && e["event"] == "click").count(), (cost * 1e3).round() as i64)
+            (
+                country.clone(),
+                taken(&events, |e| wanted(e) && e["event"] == "click").count(),
+                (cost * 1e3).round() as i64,
+            )
         })
         .filter(|(_, _, cost)| *cost > 0)
         .collect();
@@ -134,10 +145,14 @@ fn groups_filters_orders_and_totals() {
 
     // Limit cuts rows, not totals; decimals keep their scale.
     let all = server.ask(r#"{"summary":"visits","by":["page"],"select":["cost","latency.p50","latency.max","latency.count"]}"#);
-    let two = server.ask(r#"{"summary":"visits","by":["page"],"select":["cost"],"limit":2,"order":"page"}"#);
+    let two = server
+        .ask(r#"{"summary":"visits","by":["page"],"select":["cost"],"limit":2,"order":"page"}"#);
     assert_eq!(two["rows"].as_array().unwrap().len(), 2);
     assert_eq!(two["totals"][1], all["totals"][1]);
-    assert_eq!(all["rows"][0][3].as_f64(), taken(&events, |e| e["page"] == "P0").map(|e| e["ms"].as_f64().unwrap()).reduce(f64::max));
+    assert_eq!(
+        all["rows"][0][3].as_f64(),
+        taken(&events, |e| e["page"] == "P0").map(|e| e["ms"].as_f64().unwrap()).reduce(f64::max)
+    );
     assert_eq!(all["rows"][0][4], taken(&events, |e| e["page"] == "P0").count());
 }
 
@@ -150,10 +165,16 @@ fn one_row_and_nothing() {
     let wanted = |e: &Value| e["ts"] == noon && e["country"].is_null() && e["page"] == "P0";
     let views = taken(&events, |e| wanted(e) && e["event"] == "view").count();
     assert_eq!(answer["rows"], json!([[views, users(taken(&events, wanted))]]));
-    let answer = server.ask(r#"{"get":"visits","day":"2026-11-20","key":{"country":"xx","page":"P0"}}"#);
-    assert_eq!(answer["rows"], json!([[0, 0, 0.0, 0, null, null, null, null, null, null]]), "{answer}");
+    let answer =
+        server.ask(r#"{"get":"visits","day":"2026-11-20","key":{"country":"xx","page":"P0"}}"#);
+    assert_eq!(
+        answer["rows"],
+        json!([[0, 0, 0.0, 0, null, null, null, null, null, null]]),
+        "{answer}"
+    );
     assert_eq!(answer["bounds"]["users"], json!([[0, 0]]));
-    let answer = server.ask(r#"{"summary":"visits","from":"2020-01-01","to":"2020-12-31","select":["views"]}"#);
+    let answer = server
+        .ask(r#"{"summary":"visits","from":"2020-01-01","to":"2020-12-31","select":["views"]}"#);
     assert_eq!((&answer["rows"], &answer["totals"]), (&json!([[0]]), &json!([0])));
     let answer = server.ask(r#"{"summary":"visits","from":"2020-01-01","to":"2020-12-31","by":["page"],"select":["views"]}"#);
     assert_eq!((&answer["rows"], &answer["totals"]), (&json!([]), &json!([null, 0])));
@@ -166,9 +187,15 @@ fn derived_fields_are_computed_in_the_zone() {
     let push = server.push();
     // 23:30 UTC on a Thursday is half past midnight on Friday in Berlin.
     let thursday = NOON_US / 1_000_000 - DAY_S / 2 - 1800;
-    push.send(format!(r#"{{"ts":{thursday},"page":"ÄPfel","cost":-0.2,"robot":true}}"#).as_str(), 0).unwrap();
+    push.send(
+        format!(r#"{{"ts":{thursday},"page":"ÄPfel","cost":-0.2,"robot":true}}"#).as_str(),
+        0,
+    )
+    .unwrap();
     server.wait_for(1);
-    let answer = server.ask(r#"{"summary":"shapes","by":["day","hour","band","start","low","part","wd","robot"]}"#);
+    let answer = server.ask(
+        r#"{"summary":"shapes","by":["day","hour","band","start","low","part","wd","robot"]}"#,
+    );
     assert_eq!(
         answer["rows"],
         json!([["2026-11-20", 0, -0.5, "ÄP", "äpfel", "night", 5, true, 1]]),
@@ -223,7 +250,9 @@ fn dealers_pipeline_and_protobuf_is_spoken() {
     // With and without the empty delimiter, many at once, both kinds of freshness.
     for id in 0..200 {
         let fresh = id % 2 == 0;
-        let question = json!({ "id": id, "summary": "visits", "select": ["views"], "fresh": fresh }).to_string();
+        let question =
+            json!({ "id": id, "summary": "visits", "select": ["views"], "fresh": fresh })
+                .to_string();
         match id % 3 {
             0 => dealer.send(question.as_str(), 0).unwrap(),
             _ => dealer.send_multipart(["", question.as_str()], 0).unwrap(),
@@ -265,10 +294,14 @@ fn dealers_pipeline_and_protobuf_is_spoken() {
     let Some(wire::cell::Kind::Decimal(cost)) = &cells[2].kind else { panic!("{cells:?}") };
     assert_eq!(json["rows"][0][2].as_f64(), cost.parse().ok());
     assert_eq!(answer.bounds[0].column, "users");
-    req.send(wire::Question { summary: "no".into(), ..wire::Question::default() }.encode_to_vec(), 0).unwrap();
+    req.send(
+        wire::Question { summary: "no".into(), ..wire::Question::default() }.encode_to_vec(),
+        0,
+    )
+    .unwrap();
     let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
     assert_eq!(answer.error.unwrap().code, "unknown_summary");
-    req.send(vec![0x0a, 0xff], 0).unwrap();
+    req.send(vec![0x82, 0xff], 0).unwrap();
     let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
     assert_eq!(answer.error.unwrap().code, "bad_request");
 }

@@ -27,7 +27,8 @@ fn a_year_of_sales() {
     let mut days: BTreeMap<String, Expected> = BTreeMap::new();
     let mut countries: BTreeMap<String, u64> = BTreeMap::new();
     let mut descriptions: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    let mut rows = csv::Reader::from_reader(flate2::read::GzDecoder::new(std::fs::File::open(&file).unwrap()));
+    let mut rows =
+        csv::Reader::from_reader(flate2::read::GzDecoder::new(std::fs::File::open(&file).unwrap()));
     for row in rows.records() {
         let row = row.unwrap();
         let day = days.entry(row[4][..10].to_owned()).or_default();
@@ -82,7 +83,11 @@ fn a_year_of_sales() {
     for month in ["2010-12", "2011-03", "2011-11"] {
         let question = json!({ "summary": "days", "from": format!("{month}-01"), "to": format!("{month}-30"), "select": ["customers"] });
         let merged = server.ask(&question.to_string())["rows"][0][0].as_u64().unwrap();
-        let of_month = || days.iter().filter(|(day, _)| day.starts_with(month) && !day.ends_with("31")).map(|(_, d)| &d.customers);
+        let of_month = || {
+            days.iter()
+                .filter(|(day, _)| day.starts_with(month) && !day.ends_with("31"))
+                .map(|(_, d)| &d.customers)
+        };
         let exact = of_month().flatten().collect::<BTreeSet<_>>().len() as u64;
         let added: usize = of_month().map(BTreeSet::len).sum();
         assert_eq!(merged, exact, "up to some thousands the count is exact");

@@ -11,8 +11,8 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use support::{PATIENCE, TestServer, example, free_port, real_data};
 use summarizer::clock::Clock;
+use support::{PATIENCE, TestServer, example, free_port, real_data};
 
 /// A running rsyslogd with the project's own sender configuration.
 struct Rsyslog(Child);
@@ -91,10 +91,14 @@ fn check_published_numbers(server: &TestServer) {
     assert_eq!(answer["rows"], json!([[191_033]]));
     let answer = server.ask(r#"{"summary":"channels","by":["channel"],"select":["count"]}"#);
     assert_eq!(answer["rows"].as_array().unwrap().len(), 51);
-    let answer = server.ask(r#"{"summary":"pages","by":["page"],"select":["count"],"order":"-count","limit":10}"#);
-    let counts: Vec<u64> = answer["rows"].as_array().unwrap().iter().map(|r| r[1].as_u64().unwrap()).collect();
+    let answer = server
+        .ask(r#"{"summary":"pages","by":["page"],"select":["count"],"order":"-count","limit":10}"#);
+    let counts: Vec<u64> =
+        answer["rows"].as_array().unwrap().iter().map(|r| r[1].as_u64().unwrap()).collect();
     assert_eq!(counts, [33, 28, 27, 21, 20, 18, 18, 18, 17, 17]);
-    for (country, edits, average) in [("Austria", 12, 1017.416_666_666_666_6), ("Guatemala", 3, 58.0)] {
+    for (country, edits, average) in
+        [("Austria", 12, 1_017.416_666_666_666_6), ("Guatemala", 3, 58.0)]
+    {
         let question = json!({ "get": "countries", "day": "2015-09-12", "key": { "country": country }, "select": ["count", "avg_added"] });
         let answer = server.ask(&question.to_string());
         assert_eq!(answer["rows"][0][0], edits);
@@ -130,4 +134,40 @@ fn real_edits_through_the_real_rsyslog_and_through_our_downtime() {
     check_published_numbers(&server);
     server.restart_with(&config).unwrap();
     check_published_numbers(&server);
+}
+
+#[test]
+fn a_stop_in_mid_stream_loses_nothing_where_rsyslog_is_asked_to_hold_back() {
+    let Some(data) = real_data("wikiticker") else { return };
+    let text = edits(&data);
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port() + 1;
+    let state = folder.path().join("receiver.state");
+    let config = format!(
+        "{}\n[ingest.zmq]\nstate_file = \"{}\"\n",
+        example("wikipedia.toml"),
+        state.display()
+    );
+    let mut server = TestServer::start_at(folder.path(), &config, Clock::system(), Some(port));
+    let _rsyslog = Rsyslog::start(folder.path(), port);
+    let mut counted = 0;
+    for part in 0..4 {
+        append(folder.path(), &text);
+        let begun = Instant::now();
+        while server.counter("events_accepted") < 5_000 {
+            assert!(begun.elapsed() < PATIENCE, "part {part}: nothing comes");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // In the middle of what rsyslog is sending.
+        let engine = server.server().responder().engine.clone();
+        server.stop();
+        assert_eq!(std::fs::read_to_string(&state).unwrap(), "SUSPENDED");
+        counted += engine.metrics.events_accepted.get();
+        drop(engine);
+        server.restart_with(&config).unwrap();
+        assert!(!state.exists());
+    }
+    wait_for(&server, 4 * 39_244 - counted);
+    let answer = server.ask(r#"{"summary":"edits","select":["count","added"]}"#);
+    assert_eq!(answer["rows"], json!([[4 * 39_244, 4 * 9_385_573]]));
 }

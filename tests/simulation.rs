@@ -111,12 +111,7 @@ impl Row {
 
     /// Compares with a row of an answer that has selected all columns.
     fn check(&mut self, cells: &[Value], context: &str) {
-        let exact = [
-            json!(self.events),
-            json!(self.clicks),
-            json!(self.n),
-            json!(self.least),
-        ];
+        let exact = [json!(self.events), json!(self.clicks), json!(self.n), json!(self.least)];
         assert_eq!(cells[..4], exact, "{context}");
         assert_eq!(cells[4].as_f64(), self.most, "{context}");
         assert_eq!(cells[5].as_str(), self.newest.as_ref().map(|(_, u)| u.as_str()), "{context}");
@@ -149,7 +144,8 @@ fn send(server: &TestServer, events: &[Event], model: &mut Model) {
 const SELECT: &str = r#""select":["events","clicks","n","least","most","newest","users","ms","latency.p50","latency.p90","latency.p95","latency.p99"]"#;
 
 fn check_all(server: &TestServer, model: &mut Model) {
-    let answer = server.ask(&format!(r#"{{"summary":"keys","by":["day","key","group"],{SELECT}}}"#));
+    let answer =
+        server.ask(&format!(r#"{{"summary":"keys","by":["day","key","group"],{SELECT}}}"#));
     let rows = answer["rows"].as_array().unwrap_or_else(|| panic!("{answer}"));
     assert_eq!(rows.len(), model.len());
     // Ties of no order are ordered by key: exactly the order of the model.
@@ -214,11 +210,19 @@ fn three_hundred_cold_days_are_as_good_as_today() {
     let mut server = TestServer::start(folder.path(), &config(2, "3MB", "100ms"));
     let mut sent = 0;
     for round in 0..4 {
-        let events: Vec<Event> = (0..15_000).map(|i| Event::random(&mut rng, 300, round * 15_000 + i)).collect();
+        let events: Vec<Event> =
+            (0..15_000).map(|i| Event::random(&mut rng, 300, round * 15_000 + i)).collect();
         send(&server, &events, &mut model);
         sent += events.len() as u64;
         server.wait_for(sent);
-        let memory = |s: &Value| s["shards"].as_array().unwrap().iter().map(|s| s["memory_bytes"].as_i64().unwrap()).sum::<i64>();
+        let memory = |s: &Value| {
+            s["shards"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|s| s["memory_bytes"].as_i64().unwrap())
+                .sum::<i64>()
+        };
         let stats = server.ask(r#"{"get":"stats"}"#);
         assert!(memory(&stats) < 6_000_000, "{}", memory(&stats));
         if round == 2 {
@@ -257,7 +261,10 @@ fn back_pressure_holds_the_sender_and_loses_nothing() {
     let progress = std::sync::Arc::new(std::sync::atomic::AtomicU64::new(0));
     let sent = std::sync::Arc::clone(&progress);
     let sender = std::thread::spawn(move || {
-        let event = format!(r#"{{"ts":{},"key":"k","group":1,"n":1,"user":"u","ms":1,"kind":"view"}}"#, NOON_US / 1000);
+        let event = format!(
+            r#"{{"ts":{},"key":"k","group":1,"n":1,"user":"u","ms":1,"kind":"view"}}"#,
+            NOON_US / 1000
+        );
         let message = vec![event; 100].join("\n");
         for _ in 0..EVENTS / 100 {
             push.send(message.as_str(), 0).unwrap();

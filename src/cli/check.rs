@@ -37,7 +37,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     print!("{}", describe(&config));
     let state = if stored { "fits what is stored there" } else { "nothing is stored there yet" };
-    println!("\n{} is sound; data in {}: {state}", args.config.display(), config.data_dir.display());
+    println!(
+        "\n{} is sound; data in {}: {state}",
+        args.config.display(),
+        config.data_dir.display()
+    );
     Ok(())
 }
 
@@ -93,7 +97,8 @@ fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
                 format!("quantiles of {}, within {} %", of(field), error * 100.0)
             }
         };
-        let filter = aggregate.filter.as_ref().map_or(String::new(), |f| format!(", where {}", f.sql));
+        let filter =
+            aggregate.filter.as_ref().map_or(String::new(), |f| format!(", where {}", f.sql));
         out.push(format!("  {:<20} {what}{filter}", aggregate.name));
     }
     for derived in &summary.derived {

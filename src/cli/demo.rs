@@ -60,7 +60,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     // Whole days: yesterday and those before it.
     let first_day = DayZone::new(&config.schema.zone).day(clock.now_us()) - DAYS as i32;
     let server = Server::start(config, clock)?;
-    let (events_at, asked_at) = (server.ingest_addresses()[0].clone(), server.query_addresses()[0].clone());
+    let (events_at, asked_at) =
+        (server.ingest_addresses()[0].clone(), server.query_addresses()[0].clone());
     println!("A summarizer is running: events at {events_at}, questions at {asked_at}.");
     println!(
         "{} made-up ad events of {DAYS} days go through the socket now, each into {summaries} summaries.\n",
@@ -75,7 +76,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     questions(&asked_at, first_day)?;
     files(&asked_at, first_day)?;
     server.stop()?;
-    println!("\nNext: summarizer serve -c schemas/adtech.toml, and README.md for feeding it from rsyslog.");
+    println!(
+        "\nNext: summarizer serve -c schemas/adtech.toml, and README.md for feeding it from rsyslog."
+    );
     Ok(())
 }
 
@@ -118,10 +121,14 @@ fn answer(at: &str, question: &Value) -> anyhow::Result<Value> {
 /// Shows counts while events keep arriving.
 fn watch(at: &str, events: u64) -> anyhow::Result<()> {
     let bar = ProgressBar::new(events);
-    let style = ProgressStyle::with_template("{bar:30.cyan/blue} {human_pos} events  {per_sec}  {msg}")?;
+    let style =
+        ProgressStyle::with_template("{bar:30.cyan/blue} {human_pos} events  {per_sec}  {msg}")?;
     bar.set_style(style);
     loop {
-        let live = answer(at, &json!({ "summary": "browser", "select": ["events", "users", "cost", "latency.p95"] }))?;
+        let live = answer(
+            at,
+            &json!({ "summary": "browser", "select": ["events", "users", "cost", "latency.p95"] }),
+        )?;
         let row = &live["totals"];
         let count = row[0].as_u64().unwrap_or(0);
         bar.set_position(count);

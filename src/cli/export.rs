@@ -16,7 +16,9 @@ use crate::server::{Server, lock_data_dir};
 /// Asks the server that is running on this data folder, or does it by itself where none is.
 /// A day that is not over is published as incomplete.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  summarizer export -c schemas/adtech.toml --day 2026-11-20 --dialect excel")]
+#[command(
+    after_help = "Example:\n  summarizer export -c schemas/adtech.toml --day 2026-11-20 --dialect excel"
+)]
 pub struct Args {
     /// The configuration
     #[arg(short, long, value_name = "FILE")]
@@ -67,7 +69,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     };
     let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
     if let Some(error) = answer.get("error") {
-        bail!("{}; {}", error["message"].as_str().unwrap_or(""), error["hint"].as_str().unwrap_or(""));
+        bail!(
+            "{}; {}",
+            error["message"].as_str().unwrap_or(""),
+            error["hint"].as_str().unwrap_or("")
+        );
     }
     for published in answer["export"].as_array().into_iter().flatten() {
         println!("{published}");

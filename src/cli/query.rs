@@ -62,11 +62,14 @@ pub fn ask(at: &str, question: &str, timeout: Duration) -> anyhow::Result<String
     socket.set_rcvtimeo(milliseconds)?;
     socket.set_sndtimeo(milliseconds)?;
     socket.set_linger(0)?;
-    socket.connect(at).with_context(|| {
-        format!("--at {at} is not an address such as tcp://127.0.0.1:5556")
-    })?;
+    socket
+        .connect(at)
+        .with_context(|| format!("--at {at} is not an address such as tcp://127.0.0.1:5556"))?;
     let no_answer = || {
-        format!("nobody answered at {at} within {} s; is summarizer serve running there?", timeout.as_secs())
+        format!(
+            "nobody answered at {at} within {} s; is summarizer serve running there?",
+            timeout.as_secs()
+        )
     };
     socket.send(question, 0).with_context(no_answer)?;
     let answer = socket.recv_bytes(0).with_context(no_answer)?;
@@ -75,7 +78,8 @@ pub fn ask(at: &str, question: &str, timeout: Duration) -> anyhow::Result<String
 
 /// An answer as a table.
 pub fn show(answer: &Value) -> String {
-    let (Some(columns), Some(rows)) = (answer["columns"].as_array(), answer["rows"].as_array()) else {
+    let (Some(columns), Some(rows)) = (answer["columns"].as_array(), answer["rows"].as_array())
+    else {
         return format!("{}\n", serde_json::to_string_pretty(answer).unwrap_or_default());
     };
     let text = |value: &Value| match value {
@@ -85,7 +89,9 @@ pub fn show(answer: &Value) -> String {
     };
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header(columns.iter().map(text));
-    let cells = |row: &Value| row.as_array().map(|r| r.iter().map(text).collect::<Vec<_>>()).unwrap_or_default();
+    let cells = |row: &Value| {
+        row.as_array().map(|r| r.iter().map(text).collect::<Vec<_>>()).unwrap_or_default()
+    };
     rows.iter().for_each(|row| {
         table.add_row(cells(row));
     });

@@ -19,7 +19,9 @@ use crate::server::Server;
 /// 200 ms, 5 s at most), writes everything to the store and exits with 0. A second signal
 /// exits at once.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  summarizer serve -c schemas/adtech.toml --data-dir /var/lib/summarizer")]
+#[command(
+    after_help = "Example:\n  summarizer serve -c schemas/adtech.toml --data-dir /var/lib/summarizer"
+)]
 pub struct Args {
     /// The configuration
     #[arg(short, long, value_name = "FILE")]

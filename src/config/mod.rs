@@ -61,6 +61,8 @@ pub struct IngestSockets {
     pub receive_high_water_mark: i32,
     /// Bytes of the kernel's receive buffer for each sender; 0 leaves it to the kernel.
     pub receive_buffer: i32,
+    /// File in which senders are asked to hold back while the server is stopped.
+    pub state_file: Option<PathBuf>,
 }
 
 /// Format of incoming messages.
@@ -334,7 +336,12 @@ impl Schema {
         use sha2::Digest;
         let described = format!(
             "{:?} {:?} {} {} {:?} {:?}",
-            self.time, self.id, self.zone_name, self.future_tolerance_us, self.fields, self.summaries
+            self.time,
+            self.id,
+            self.zone_name,
+            self.future_tolerance_us,
+            self.fields,
+            self.summaries
         );
         let hash = sha2::Sha256::digest(described.as_bytes());
         hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))

@@ -69,7 +69,8 @@ fn refuse_unbuilt(file: &written::File) -> Result<(), Problem> {
             return Err(unbuilt(section.span(), key, "this section is"));
         }
     }
-    let curves = [(&file.ingest.zmq.curve, "ingest.zmq.curve"), (&file.query.zmq.curve, "query.zmq.curve")];
+    let curves =
+        [(&file.ingest.zmq.curve, "ingest.zmq.curve"), (&file.query.zmq.curve, "query.zmq.curve")];
     for (curve, key) in curves {
         if let Some(curve) = curve {
             return Err(unbuilt(curve.span(), key, "CURVE authentication is"));
@@ -111,7 +112,8 @@ fn cores() -> usize {
 pub(super) fn micros_or(text: &Option<Text>, key: &str, default: i64) -> Result<i64, Problem> {
     let Some(text) = text else { return Ok(default) };
     units::parse_micros(text.get_ref()).ok_or_else(|| {
-        let message = format!("\"{}\" is not a span of time such as 100ms, 60s, 10m, 1h", text.get_ref());
+        let message =
+            format!("\"{}\" is not a span of time such as 100ms, 60s, 10m, 1h", text.get_ref());
         Problem::new(text.span(), key, message)
     })
 }
@@ -149,8 +151,8 @@ fn addresses(
     let Some(bind) = bind else { return Ok(vec![default.to_owned()]) };
     let span = bind.span();
     for address in &bind.get_ref().0 {
-        let local = local_address(address)
-            .map_err(|message| Problem::new(span.clone(), key, message))?;
+        let local =
+            local_address(address).map_err(|message| Problem::new(span.clone(), key, message))?;
         if !local && !insecure {
             let message = format!(
                 "{address} is not on the loopback and CURVE authentication is not built yet; \
@@ -175,7 +177,11 @@ fn local_address(address: &str) -> Result<bool, String> {
             _ => Ok(true),
         };
     }
-    let expected = || format!("\"{address}\" is not an address such as tcp://127.0.0.1:5555 or ipc:///run/summarizer.sock");
+    let expected = || {
+        format!(
+            "\"{address}\" is not an address such as tcp://127.0.0.1:5555 or ipc:///run/summarizer.sock"
+        )
+    };
     let host_port = address.strip_prefix("tcp://").ok_or_else(expected)?;
     let (host, port) = host_port.rsplit_once(':').ok_or_else(expected)?;
     if port != "*" && port.parse::<u16>().is_err() {
@@ -212,10 +218,13 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
     let high = number_or(mark, "ingest.zmq.receive_high_water_mark", 1..=1_000_000, 100)?;
     let budget = bytes_or(&written.receive_budget, "ingest.zmq.receive_budget", 1_000_000_000)?;
     if max_message.saturating_mul(high as u64) > budget {
-        let spans = [mark.as_ref().map(Spanned::span), written.max_message.as_ref().map(Spanned::span)];
-        let span = spans.into_iter().flatten().next().unwrap_or_else(|| {
-            written.receive_budget.as_ref().map_or(0..0, Spanned::span)
-        });
+        let spans =
+            [mark.as_ref().map(Spanned::span), written.max_message.as_ref().map(Spanned::span)];
+        let span = spans
+            .into_iter()
+            .flatten()
+            .next()
+            .unwrap_or_else(|| written.receive_budget.as_ref().map_or(0..0, Spanned::span));
         let message = format!(
             "{high} messages of {max_message} bytes may wait for each sender, more than \
              receive_budget = {budget} bytes; lower receive_high_water_mark or max_message, or \
@@ -224,7 +233,8 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
         return Err(Problem::new(span, "ingest.zmq.receive_budget", message));
     }
     let buffer = match &written.receive_buffer {
-        None => 0,
+        // Written out, the default is what it is when left out: the kernel decides.
+        Some(text) if text.get_ref() == "0" => 0,
         some => bytes_or(some, "ingest.zmq.receive_buffer", 0)?.min(1 << 30) as i32,
     };
     Ok(IngestSockets {
@@ -238,7 +248,14 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
         max_message,
         receive_high_water_mark: high as i32,
         receive_buffer: buffer,
+        state_file: written.state_file.and_then(state_file),
     })
+}
+
+/// The path of the state file; an empty text is none.
+fn state_file(written: Text) -> Option<PathBuf> {
+    let path = written.into_inner();
+    (!path.is_empty()).then(|| PathBuf::from(path))
 }
 
 fn query(written: written::QueryZmq) -> Result<QuerySockets, Problem> {

@@ -195,11 +195,7 @@ fn field_type(text: &str) -> Option<FieldType> {
     }
 }
 
-fn derivation(
-    text: &str,
-    fields: &[Field],
-    time: &str,
-) -> Result<(Derivation, FieldType), String> {
+fn derivation(text: &str, fields: &[Field], time: &str) -> Result<(Derivation, FieldType), String> {
     let Expr::Function(call) = parse_sql(text)? else {
         return Err(format!("\"{text}\" is not a call such as hour() or prefix(url, 3)"));
     };
@@ -214,7 +210,11 @@ fn derivation(
         let Expr::Identifier(ident) = expr else { return Err(format!("{expr} is not a field")) };
         fields.iter().position(|f| f.name == ident.value).ok_or_else(|| {
             let known = fields.iter().map(|f| f.name.as_str());
-            format!("\"{}\" is not a field defined before; {}", ident.value, suggestion(&ident.value, known))
+            format!(
+                "\"{}\" is not a field defined before; {}",
+                ident.value,
+                suggestion(&ident.value, known)
+            )
         })
     };
     let text_field = |expr: &Expr| match find(expr)? {
@@ -361,9 +361,8 @@ fn resolve_aggregate(
     }
     let log2m = number_or(&written.log2m, &format!("{key}.log2m"), 4..=17, 14)? as u8;
     let error = quantile_error(written, &key)?;
-    let numeric = |f: FieldType| {
-        matches!(f, FieldType::Int | FieldType::Decimal(_) | FieldType::Float)
-    };
+    let numeric =
+        |f: FieldType| matches!(f, FieldType::Int | FieldType::Decimal(_) | FieldType::Float);
     type Make = fn(usize, u8, f64) -> AggregateKind;
     let of_field: [(&Option<Text>, bool, Make); 6] = [
         (&written.sum, true, |f, _, _| AggregateKind::Sum(f)),
@@ -450,7 +449,8 @@ impl Columns {
         key: &str,
     ) -> Result<(), Problem> {
         if let Some(other) = self.0.insert(column.clone(), owner.to_owned()) {
-            let message = format!("its column \"{column}\" collides with one of \"{other}\"; rename one");
+            let message =
+                format!("its column \"{column}\" collides with one of \"{other}\"; rename one");
             return Err(Problem::new(span, key, message));
         }
         Ok(())

@@ -56,6 +56,7 @@ pub struct IngestZmq {
     pub receive_high_water_mark: Option<Spanned<i64>>,
     pub receive_buffer: Option<Text>,
     pub receive_budget: Option<Text>,
+    pub state_file: Option<Text>,
     pub insecure: Option<bool>,
     pub curve: Option<Spanned<toml::Value>>,
 }

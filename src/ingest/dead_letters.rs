@@ -42,7 +42,15 @@ pub struct DeadLetters {
 impl DeadLetters {
     /// Dead letters in a folder, which is made when the first one comes.
     pub fn new(folder: PathBuf, limits: config::DeadLetters, metrics: Arc<Metrics>) -> Self {
-        Self { folder, limits, metrics, day: i64::MIN, file: None, written: 0, last_warning_us: None }
+        Self {
+            folder,
+            limits,
+            metrics,
+            day: i64::MIN,
+            file: None,
+            written: 0,
+            last_warning_us: None,
+        }
     }
 
     /// Counts and keeps a refused event. What cannot be kept is counted as such; nothing

@@ -181,7 +181,12 @@ impl Decoder {
 
     /// Reads one object that starts at or behind `start`. Gives where to go on and, if it
     /// is no object, why; what else is wrong with it waits in the stage.
-    fn json_event(&mut self, bytes: &[u8], start: usize, utf8: bool) -> (usize, Result<(), Reason>) {
+    fn json_event(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        utf8: bool,
+    ) -> (usize, Result<(), Reason>) {
         self.stage.begin();
         let line_end = || {
             let rest = bytes[start..].iter().position(|&b| b == b'\n');
@@ -318,7 +323,11 @@ impl Decoder {
         let time_us = self.stage.time_us().ok_or(Reason::MissingTime)?;
         if time_us > batch.arrival_us.saturating_add(self.schema.future_tolerance_us) {
             // Far beyond the calendar is called so, whatever the arrival.
-            return Err(if self.is_after_last(time_us) { Reason::AfterLastDay } else { Reason::Future });
+            return Err(if self.is_after_last(time_us) {
+                Reason::AfterLastDay
+            } else {
+                Reason::Future
+            });
         }
         // One day of slack keeps zones out of the check for absurd times.
         if time_us < -86_400_000_000 {

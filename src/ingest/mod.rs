@@ -13,6 +13,7 @@ pub mod refusal;
 pub mod scalar;
 pub mod socket;
 pub mod stage;
+pub mod suspend;
 pub mod time;
 
 /// The messages of `schemas/events.proto` and `schemas/query.proto`, made by prost.

@@ -145,7 +145,8 @@ mod tests {
 
     #[test]
     fn decimals_round_half_even_and_say_what_they_lose() {
-        let cases: [(&str, u8, Result<(i64, bool), Reason>); 20] = [
+        type Outcome = Result<(i64, bool), Reason>;
+        let cases: [(&str, u8, Outcome); 20] = [
             ("1.5", 0, Ok((2, true))),
             ("2.5", 0, Ok((2, true))),
             ("2.5000000000000000000000000000000000000000001", 0, Ok((3, true))),

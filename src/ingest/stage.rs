@@ -87,10 +87,10 @@ impl Stage {
     pub fn json(&mut self, field: usize, source: &[u8], token: Token) -> bool {
         let result = match (self.kinds[field], token) {
             (_, Token::Null) => Ok((Staged::Null, false)),
-            (FieldType::String, Token::String(span, false)) | (FieldType::String, Token::Number(span)) => {
-                self.check_length(field, span.end - span.start)
-                    .map(|()| (Staged::Source(span.start, span.end), false))
-            }
+            (FieldType::String, Token::String(span, false))
+            | (FieldType::String, Token::Number(span)) => self
+                .check_length(field, span.end - span.start)
+                .map(|()| (Staged::Source(span.start, span.end), false)),
             (FieldType::String, Token::String(span, true)) => {
                 let start = self.scratch.len();
                 unescape(&source[span.start..span.end], &mut self.scratch);
@@ -118,7 +118,9 @@ impl Stage {
         let result = match (self.kinds[field], value) {
             (_, Value::Null) => Ok((Staged::Null, false)),
             (FieldType::String, Value::Text(text)) => self.scratch_text(field, text),
-            (FieldType::String, Value::Int(i)) => self.scratch_text(field, i.to_string().as_bytes()),
+            (FieldType::String, Value::Int(i)) => {
+                self.scratch_text(field, i.to_string().as_bytes())
+            }
             (FieldType::String, Value::Float(f)) if f.is_finite() => {
                 self.scratch_text(field, f.to_string().as_bytes())
             }
@@ -188,7 +190,14 @@ impl Stage {
     }
 
     /// Appends the event to a batch. Derived fields stay empty: `partition` fills them.
-    pub fn commit(&self, source: &[u8], time_us: i64, day: i32, record_fields: &[usize], batch: &mut Batch) {
+    pub fn commit(
+        &self,
+        source: &[u8],
+        time_us: i64,
+        day: i32,
+        record_fields: &[usize],
+        batch: &mut Batch,
+    ) {
         batch.time_us.push(time_us);
         batch.day.push(day);
         for &field in record_fields {

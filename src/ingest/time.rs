@@ -84,14 +84,44 @@ mod tests {
             ("soon", TimeFormat::UnixMicros, &utc, Err(Reason::BadTime)),
             ("", TimeFormat::UnixMicros, &utc, Err(Reason::BadTime)),
             ("1e999", TimeFormat::UnixSeconds, &utc, Err(Reason::BadTime)),
-            ("2015-09-12T00:46:58.771Z", TimeFormat::Rfc3339, &utc, Ok(us("2015-09-12T00:46:58.771Z"))),
-            ("2015-09-12T02:46:58+02:00", TimeFormat::Rfc3339, &utc, Ok(us("2015-09-12T00:46:58Z"))),
+            (
+                "2015-09-12T00:46:58.771Z",
+                TimeFormat::Rfc3339,
+                &utc,
+                Ok(us("2015-09-12T00:46:58.771Z")),
+            ),
+            (
+                "2015-09-12T02:46:58+02:00",
+                TimeFormat::Rfc3339,
+                &utc,
+                Ok(us("2015-09-12T00:46:58Z")),
+            ),
             ("2015-09-12", TimeFormat::Rfc3339, &utc, Err(Reason::BadTime)),
-            ("2010-12-01 08:26:00", pattern("%Y-%m-%d %H:%M:%S"), &berlin, Ok(us("2010-12-01T07:26:00Z"))),
+            (
+                "2010-12-01 08:26:00",
+                pattern("%Y-%m-%d %H:%M:%S"),
+                &berlin,
+                Ok(us("2010-12-01T07:26:00Z")),
+            ),
             // Repeated: the earlier offset. Skipped: shifted forward.
-            ("2026-10-25 02:30:00", pattern("%Y-%m-%d %H:%M:%S"), &berlin, Ok(us("2026-10-25T00:30:00Z"))),
-            ("2026-03-29 02:30:00", pattern("%Y-%m-%d %H:%M:%S"), &berlin, Ok(us("2026-03-29T01:30:00Z"))),
-            ("17/May/2015:10:05:03 +0200", pattern("%d/%b/%Y:%H:%M:%S %z"), &utc, Ok(us("2015-05-17T08:05:03Z"))),
+            (
+                "2026-10-25 02:30:00",
+                pattern("%Y-%m-%d %H:%M:%S"),
+                &berlin,
+                Ok(us("2026-10-25T00:30:00Z")),
+            ),
+            (
+                "2026-03-29 02:30:00",
+                pattern("%Y-%m-%d %H:%M:%S"),
+                &berlin,
+                Ok(us("2026-03-29T01:30:00Z")),
+            ),
+            (
+                "17/May/2015:10:05:03 +0200",
+                pattern("%d/%b/%Y:%H:%M:%S %z"),
+                &utc,
+                Ok(us("2015-05-17T08:05:03Z")),
+            ),
             ("17/Mai/2015", pattern("%d/%b/%Y:%H:%M:%S %z"), &utc, Err(Reason::BadTime)),
         ];
         for (text, format, zone, expected) in cases {

@@ -23,7 +23,13 @@ pub struct Evaluator {
 
 impl Evaluator {
     /// Evaluates a condition over `len` events into `out`.
-    pub fn evaluate(&mut self, predicate: &Predicate, fields: &[Column], len: usize, out: &mut Truth) {
+    pub fn evaluate(
+        &mut self,
+        predicate: &Predicate,
+        fields: &[Column],
+        len: usize,
+        out: &mut Truth,
+    ) {
         match predicate {
             Predicate::Constant(value) => {
                 out.is_true.fill(len, *value == Some(true));
@@ -82,7 +88,14 @@ impl Evaluator {
 
     /// And (`all`) or Or of conditions: true where all are, false where one is; or the
     /// other way round.
-    fn fold(&mut self, parts: &[Predicate], fields: &[Column], len: usize, out: &mut Truth, all: bool) {
+    fn fold(
+        &mut self,
+        parts: &[Predicate],
+        fields: &[Column],
+        len: usize,
+        out: &mut Truth,
+        all: bool,
+    ) {
         out.is_true.fill(len, all);
         out.is_false.fill(len, !all);
         let mut part = self.spare.pop().unwrap_or_default();
@@ -120,7 +133,8 @@ fn compare(
     let mut valid: Vec<&Bitmap> = Vec::with_capacity(2);
     match comparison {
         Comparison::Text(a, b) => {
-            let (a, b) = (TextSide::new(a, fields, &mut valid), TextSide::new(b, fields, &mut valid));
+            let (a, b) =
+                (TextSide::new(a, fields, &mut valid), TextSide::new(b, fields, &mut valid));
             out.is_true.fill_with(len, |i| holds(a.get(i).cmp(b.get(i))));
         }
         Comparison::Exact(a, b) => {
@@ -133,13 +147,13 @@ fn compare(
             let get = |values: &[i64], factor: i128, i: usize| {
                 values.get(i).map_or(factor, |v| i128::from(*v) * factor)
             };
-            valid.extend([a, b].into_iter().filter_map(|o| field_of(o)).map(|f| &fields[f].valid));
+            valid.extend([a, b].into_iter().filter_map(field_of).map(|f| &fields[f].valid));
             out.is_true.fill_with(len, |i| {
                 holds(get(a_values, a_factor, i).cmp(&get(b_values, b_factor, i)))
             });
         }
         Comparison::Float(a, b) => {
-            valid.extend([a, b].into_iter().filter_map(|o| field_of(o)).map(|f| &fields[f].valid));
+            valid.extend([a, b].into_iter().filter_map(field_of).map(|f| &fields[f].valid));
             let get = |operand: &Operand<f64, f64>, i: usize| match operand {
                 Operand::Literal(value) => *value,
                 Operand::Field(field, factor) => match &fields[*field].values {

@@ -109,7 +109,8 @@ impl Plan {
             }
         }
         for summary in &schema.summaries {
-            let dimensions = summary.dimensions.iter().map(|&f| plan.dimension(schema, f)).collect();
+            let dimensions =
+                summary.dimensions.iter().map(|&f| plan.dimension(schema, f)).collect();
             let filter = summary.filter.as_ref().map(|f| plan.predicate(f));
             let updates = summary.aggregates.iter().map(|a| {
                 let predicate = a.filter.as_ref().map(|f| plan.predicate(f));

@@ -102,10 +102,8 @@ impl Preparer {
     /// Fills the column of a derived field.
     fn derive(&mut self, field: usize, derivation: Derivation, batch: &mut Batch) {
         const HOUR_US: i64 = 3_600_000_000;
-        let mut column = std::mem::replace(
-            &mut batch.fields[field],
-            Column::new(Values::Bool(Vec::new())),
-        );
+        let mut column =
+            std::mem::replace(&mut batch.fields[field], Column::new(Values::Bool(Vec::new())));
         column.clear();
         for i in 0..batch.len() {
             let hour = |zone: &mut DayZone| {
@@ -120,9 +118,7 @@ impl Preparer {
                     _ => b"evening",
                 }),
                 // 1970-01-01 was a Thursday, the fourth day of the week.
-                Derivation::Weekday => {
-                    Value::Int((i64::from(batch.day[i]) + 3).rem_euclid(7) + 1)
-                }
+                Derivation::Weekday => Value::Int((i64::from(batch.day[i]) + 3).rem_euclid(7) + 1),
                 Derivation::Bucket { field: of, width } => match batch.fields[of].get(i) {
                     Value::Int(value) => Value::Int(lower_edge(value, width)),
                     Value::Float(value) => Value::Int(lower_edge(value.floor() as i64, width)),

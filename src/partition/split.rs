@@ -3,9 +3,9 @@
 //! A key belongs to one shard, by its hash. Events are grouped by (day, summary) so that a
 //! shard works on one table at a time.
 
+use super::Work;
 use super::plan::{self, Plan};
 use super::prepare::{Prepared, Preparer};
-use super::Work;
 use crate::config::Schema;
 use crate::event::{Batch, Bitmap, DayZone};
 use crate::metrics::Metrics;

@@ -193,11 +193,19 @@ impl Engine {
     fn check_limits(&self, groups: &Groups) -> Result<(), Failure> {
         if groups.is_overfull() {
             let message = format!("more than {} groups", self.config.query.max_rows);
-            return Err(Failure::new("too_many_rows", message, "group by fewer dimensions or narrow where"));
+            return Err(Failure::new(
+                "too_many_rows",
+                message,
+                "group by fewer dimensions or narrow where",
+            ));
         }
         if groups.rows() > self.config.query.max_scan {
             let message = format!("more than {} rows would be read", self.config.query.max_scan);
-            return Err(Failure::new("too_much_scan", message, "ask for fewer days or narrow where"));
+            return Err(Failure::new(
+                "too_much_scan",
+                message,
+                "ask for fewer days or narrow where",
+            ));
         }
         Ok(())
     }
@@ -257,7 +265,9 @@ impl Engine {
         groups: &mut Groups,
         deadline: &Deadline,
     ) -> Result<(), Failure> {
-        let damaged = |e: String| Failure::new("store", format!("a stored row is damaged: {e}"), "see the log");
+        let damaged = |e: String| {
+            Failure::new("store", format!("a stored row is damaged: {e}"), "see the log")
+        };
         if let Some(points) = &plan.points {
             for point in points {
                 let mut key = Vec::new();
@@ -304,8 +314,10 @@ impl Engine {
                 sorted.push((Box::default(), totals.clone()));
             }
         }
-        let mut rows: Vec<(Vec<Cell>, &Vec<Option<State>>)> =
-            sorted.iter().map(|(key, states)| (self.cells(plan, Some(key), states), states)).collect();
+        let mut rows: Vec<(Vec<Cell>, &Vec<Option<State>>)> = sorted
+            .iter()
+            .map(|(key, states)| (self.cells(plan, Some(key), states), states))
+            .collect();
         if let Some((column, descending)) = plan.order {
             rows.sort_by(|(a, _), (b, _)| {
                 let (a, b) = (&a[column], &b[column]);
@@ -338,7 +350,12 @@ impl Engine {
         }
     }
 
-    fn cells(&self, plan: &QuestionPlan, key: Option<&[u8]>, states: &[Option<State>]) -> Vec<Cell> {
+    fn cells(
+        &self,
+        plan: &QuestionPlan,
+        key: Option<&[u8]>,
+        states: &[Option<State>],
+    ) -> Vec<Cell> {
         let summary = &self.config.schema.summaries[plan.summary];
         let mut rest = key.unwrap_or(&[]);
         let values: Vec<KeyValue> = std::iter::from_fn(|| take_piece(&mut rest)).collect();

@@ -55,11 +55,19 @@ impl QuestionPlan {
         let one_row = question.get.is_some();
         let name = match (&question.get, &question.summary) {
             (Some(_), Some(_)) => {
-                return Err(Failure::new("bad_request", "get and summary exclude each other", "use one"));
+                return Err(Failure::new(
+                    "bad_request",
+                    "get and summary exclude each other",
+                    "use one",
+                ));
             }
             (Some(name), None) | (None, Some(name)) => name,
             (None, None) => {
-                return Err(Failure::new("bad_request", "neither summary nor get", "name a summary"));
+                return Err(Failure::new(
+                    "bad_request",
+                    "neither summary nor get",
+                    "name a summary",
+                ));
             }
         };
         let at = schema.summaries.iter().position(|s| s.name == *name).ok_or_else(|| {
@@ -70,7 +78,11 @@ impl QuestionPlan {
         let summary = &schema.summaries[at];
         let days = days(question, one_row)?;
         let only = conditions(question, schema, summary, one_row)?;
-        let by = question.by.iter().map(|name| group_key(name, schema, summary)).collect::<Result<Vec<_>, _>>()?;
+        let by = question
+            .by
+            .iter()
+            .map(|name| group_key(name, schema, summary))
+            .collect::<Result<Vec<_>, _>>()?;
         if let Some(twice) = by.iter().enumerate().find(|(i, k)| by[..*i].contains(k)) {
             let message = format!("\"{}\" is named twice in by", question.by[twice.0]);
             return Err(Failure::new("bad_request", message, "name it once"));
@@ -117,10 +129,17 @@ fn days(question: &Question, one_row: bool) -> Result<(i32, i32), Failure> {
     let (from, to) = (read(&question.from, "from")?, read(&question.to, "to")?);
     match (one_row, day) {
         (true, Some(day)) if from.is_none() && to.is_none() => Ok((day, day)),
-        (true, _) => Err(Failure::new("bad_request", "get needs day, and neither from nor to", "\"day\":\"2026-11-20\"")),
-        (false, Some(_)) => Err(Failure::new("bad_request", "day goes with get", "use from and to")),
+        (true, _) => Err(Failure::new(
+            "bad_request",
+            "get needs day, and neither from nor to",
+            "\"day\":\"2026-11-20\"",
+        )),
+        (false, Some(_)) => {
+            Err(Failure::new("bad_request", "day goes with get", "use from and to"))
+        }
         (false, None) => {
-            let (from, to) = (from.unwrap_or(crate::limits::FIRST_DAY), to.unwrap_or(crate::limits::LAST_DAY));
+            let (from, to) =
+                (from.unwrap_or(crate::limits::FIRST_DAY), to.unwrap_or(crate::limits::LAST_DAY));
             if from > to {
                 return Err(Failure::new("bad_value", "from lies behind to", "swap them"));
             }
@@ -140,9 +159,15 @@ fn conditions(
         (None, false) => &question.only,
         (Some(key), true) if question.only.is_empty() => key,
         (None, true) => {
-            return Err(Failure::new("bad_request", "get needs key", "\"key\":{\"dimension\":\"value\"}"));
+            return Err(Failure::new(
+                "bad_request",
+                "get needs key",
+                "\"key\":{\"dimension\":\"value\"}",
+            ));
         }
-        _ => return Err(Failure::new("bad_request", "key goes with get, where without", "use one")),
+        _ => {
+            return Err(Failure::new("bad_request", "key goes with get, where without", "use one"));
+        }
     };
     let mut only = vec![None; summary.dimensions.len()];
     for (name, values) in conditions {
@@ -201,16 +226,25 @@ fn key_value(name: &str, value: &Value, kind: FieldType) -> Result<KeyValue, Fai
     }
 }
 
-fn columns(question: &Question, summary: &Summary, by: &[GroupKey]) -> Result<Vec<(String, Column)>, Failure> {
+fn columns(
+    question: &Question,
+    summary: &Summary,
+    by: &[GroupKey],
+) -> Result<Vec<(String, Column)>, Failure> {
     let keys = question.by.iter().enumerate().take(by.len());
-    let mut columns: Vec<(String, Column)> = keys.map(|(at, name)| (name.clone(), Column::Key(at))).collect();
+    let mut columns: Vec<(String, Column)> =
+        keys.map(|(at, name)| (name.clone(), Column::Key(at))).collect();
     let names = question.select.clone().unwrap_or_else(|| all_columns(summary));
     for name in names {
         let derived = summary.derived.iter().find(|d| d.name == name);
         let column = match derived {
             Some(derived) => Column::Derived(derived.formula.clone()),
             None => Column::Output(Output::find(summary, &name).map_err(|message| {
-                Failure::new("unknown_column", message, "select aggregates, parts of them or derived columns")
+                Failure::new(
+                    "unknown_column",
+                    message,
+                    "select aggregates, parts of them or derived columns",
+                )
             })?),
         };
         columns.push((name, column));
@@ -236,7 +270,11 @@ fn order(text: &str, columns: &[(String, Column)]) -> Result<(usize, bool), Fail
     let at = columns.iter().position(|(n, _)| n == name).ok_or_else(|| {
         let known = columns.iter().map(|(n, _)| n.as_str());
         let hint = suggestion(name, known);
-        Failure::new("unknown_column", format!("order = \"{text}\" names no column of the answer"), hint)
+        Failure::new(
+            "unknown_column",
+            format!("order = \"{text}\" names no column of the answer"),
+            hint,
+        )
     })?;
     Ok((at, descending))
 }
@@ -292,7 +330,8 @@ pub fn unique_columns<'p>(
 ) -> impl Iterator<Item = (&'p str, usize)> + 'p {
     plan.columns.iter().filter_map(|(name, column)| match column {
         Column::Output(Output { aggregate, part: Part::Value }) => {
-            let unique = matches!(summary.aggregates[*aggregate].kind, AggregateKind::Unique { .. });
+            let unique =
+                matches!(summary.aggregates[*aggregate].kind, AggregateKind::Unique { .. });
             unique.then_some((name.as_str(), *aggregate))
         }
         _ => None,

@@ -97,7 +97,8 @@ impl Answer {
         });
         let bounds = Value::Object(bounds.collect());
         let as_of = timestamp(self.as_of_us);
-        let _ = write!(out, ",\"bounds\":{bounds},\"as_of\":\"{as_of}\",\"events\":{}", self.events);
+        let _ =
+            write!(out, ",\"bounds\":{bounds},\"as_of\":\"{as_of}\",\"events\":{}", self.events);
         if !self.since.is_empty() {
             let since = self.since.iter().map(|(name, us)| (name.clone(), timestamp(*us).into()));
             let _ = write!(out, ",\"since\":{}", Value::Object(since.collect()));
@@ -128,7 +129,10 @@ impl Answer {
             since: self
                 .since
                 .iter()
-                .map(|(aggregate, us)| wire::Since { aggregate: aggregate.clone(), since: timestamp(*us) })
+                .map(|(aggregate, us)| wire::Since {
+                    aggregate: aggregate.clone(),
+                    since: timestamp(*us),
+                })
                 .collect(),
             ..wire::Answer::default()
         }

@@ -118,7 +118,11 @@ fn wire_value(cell: &wire::Cell) -> Result<Value, Failure> {
         Some(Kind::Double(double)) => json!(double),
         Some(Kind::Bool(bool)) => json!(bool),
         Some(Kind::Decimal(text)) => serde_json::from_str(text).map_err(|_| {
-            Failure::new("bad_value", format!("\"{text}\" is not a number"), "a decimal such as 1.25")
+            Failure::new(
+                "bad_value",
+                format!("\"{text}\" is not a number"),
+                "a decimal such as 1.25",
+            )
         })?,
     })
 }

@@ -42,7 +42,8 @@ impl StoredRow {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
         let number = |reader: &mut Reader<'_>| {
-            u32::try_from(reader.u64()?).map_err(|_| DecodeError::Invalid("a number beyond 32 bits"))
+            u32::try_from(reader.u64()?)
+                .map_err(|_| DecodeError::Invalid("a number beyond 32 bits"))
         };
         match reader.u8()? {
             VERSION => {}

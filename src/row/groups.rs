@@ -12,6 +12,9 @@ use super::state::State;
 use crate::event::Value;
 use crate::key;
 
+/// A group: its key, and the states of the folded aggregates.
+pub type Group = (Box<[u8]>, Vec<Option<State>>);
+
 /// One part of a group's key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GroupKey {
@@ -171,7 +174,7 @@ impl Groups {
     }
 
     /// The groups, in the order of their keys.
-    pub fn into_sorted(self) -> Vec<(Box<[u8]>, Vec<Option<State>>)> {
+    pub fn into_sorted(self) -> Vec<Group> {
         let mut groups: Vec<_> = self.groups.into_iter().collect();
         groups.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         groups

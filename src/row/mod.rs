@@ -9,6 +9,6 @@ pub mod groups;
 pub mod layout;
 pub mod state;
 
-pub use groups::{GroupKey, Groups, Grouping};
+pub use groups::{GroupKey, Grouping, Groups};
 pub use layout::{Layout, RowView, Slot};
 pub use state::{Scalar, State};

@@ -83,7 +83,9 @@ impl State {
     pub fn merge(&mut self, other: &Self) -> Result<(), DecodeError> {
         match (self, other) {
             (Self::Count(a), Self::Count(b)) => *a = a.saturating_add(*b),
-            (Self::Sum(a), Self::Sum(b)) | (Self::FixedSum(a), Self::FixedSum(b)) => *a = add(*a, *b),
+            (Self::Sum(a), Self::Sum(b)) | (Self::FixedSum(a), Self::FixedSum(b)) => {
+                *a = add(*a, *b)
+            }
             (Self::Min(a), Self::Min(b)) => {
                 if b < a {
                     *a = b.clone();

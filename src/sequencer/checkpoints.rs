@@ -185,7 +185,10 @@ impl Sequencer {
             while self.checkpoints.is_running() {
                 self.await_result();
             }
-            outcome = result.try_recv().unwrap_or_else(|_| Err("it was not written".to_owned())).map(|_| ());
+            outcome = result
+                .try_recv()
+                .unwrap_or_else(|_| Err("it was not written".to_owned()))
+                .map(|_| ());
             if outcome.is_ok() {
                 break;
             }

@@ -78,13 +78,19 @@ impl Days {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn new(store: Arc<Store>, summary_numbers: Vec<u32>) -> Result<Self, crate::store::StoreError> {
+    pub fn new(
+        store: Arc<Store>,
+        summary_numbers: Vec<u32>,
+    ) -> Result<Self, crate::store::StoreError> {
         let mut days = HashMap::new();
         for (number, day) in store.pending()? {
             let Some(summary) = summary_numbers.iter().position(|n| *n == number) else { continue };
             let Some(record) = store.day(number, day)? else { continue };
             let residence = Residence::Partial(0);
-            days.insert(TableId { summary, day }, Day { record, residence, changed: false, bytes: None });
+            days.insert(
+                TableId { summary, day },
+                Day { record, residence, changed: false, bytes: None },
+            );
         }
         Ok(Self { store, summary_numbers, days, residences: Residences::default() })
     }
@@ -136,7 +142,9 @@ impl Days {
     /// A checkpoint failed: what it would have recorded has still to be.
     pub fn undo_changed(&mut self, records: &[(u32, i32, DayRecord, bool)]) {
         for (number, day, ..) in records {
-            let Some(summary) = self.summary_numbers.iter().position(|n| n == number) else { continue };
+            let Some(summary) = self.summary_numbers.iter().position(|n| n == number) else {
+                continue;
+            };
             if let Some(day) = self.days.get_mut(&TableId { summary, day: *day }) {
                 day.changed = true;
             }

@@ -20,6 +20,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, Schema};
 use crate::event::{Batch, DayZone};
 use crate::ingest::socket::{Received, Receiver, WakeUp};
+use crate::ingest::suspend;
 use crate::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -159,7 +160,8 @@ impl Sequencer {
                 received |= self.receive_burst(socket);
             }
         }
-        let lingered = self.opened.elapsed() >= Duration::from_millis(limits::BATCH_LINGER_MS as u64);
+        let lingered =
+            self.opened.elapsed() >= Duration::from_millis(limits::BATCH_LINGER_MS as u64);
         if lingered && !self.open.batch.is_empty() {
             self.flush();
         }
@@ -283,16 +285,14 @@ impl Sequencer {
 
     /// The memory of a batch that every shard is done with, or new memory.
     fn spare_work(&mut self) -> Work {
-        while let Some(work) = self.sent.pop_front() {
-            match Arc::try_unwrap(work) {
+        // Shards are done with batches in the order in which they were sent.
+        if let Some(oldest) = self.sent.pop_front() {
+            match Arc::try_unwrap(oldest) {
                 Ok(mut work) => {
                     work.batch.clear();
                     return work;
                 }
-                Err(busy) => {
-                    self.sent.push_front(busy);
-                    break;
-                }
+                Err(busy) => self.sent.push_front(busy),
             }
         }
         empty_work(&self.schema, self.parts.commands_out.len())
@@ -300,7 +300,8 @@ impl Sequencer {
 
     /// Sends a command to a shard; where its queue is full, waits, and so do the senders.
     fn send(&self, shard: usize, command: Command) {
-        let Err(TrySendError::Full(command)) = self.parts.commands_out[shard].try_send(command) else {
+        let Err(TrySendError::Full(command)) = self.parts.commands_out[shard].try_send(command)
+        else {
             return;
         };
         let watch = Stopwatch::start();
@@ -342,6 +343,12 @@ impl Sequencer {
     /// Keeps receiving until nothing has come for a while, then closes the sockets: what
     /// their buffers hold would be lost otherwise.
     fn drain(&mut self) {
+        if let Some(file) = &self.parts.config.ingest.state_file
+            && let Err(error) = suspend::suspend(file)
+        {
+            let file = file.display();
+            tracing::error!(%file, %error, "senders cannot be asked to hold back");
+        }
         let begun = Stopwatch::start();
         let mut last = Stopwatch::start();
         while last.elapsed() < DRAIN_QUIET && begun.elapsed() < DRAIN_LONGEST {

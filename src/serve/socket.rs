@@ -63,11 +63,12 @@ impl QuerySocket {
             for at in 0..self.workers {
                 let (responder, questions_in) = (responder.clone(), questions_in.clone());
                 let (answers_out, waker) = (answers_out.clone(), waker.clone());
-                std::thread::Builder::new()
-                    .name(format!("answer-{at}"))
-                    .spawn_scoped(scope, move || {
+                std::thread::Builder::new().name(format!("answer-{at}")).spawn_scoped(
+                    scope,
+                    move || {
                         answer(&responder, &questions_in, &answers_out, &waker);
-                    })?;
+                    },
+                )?;
             }
             while !stop.load(Ordering::Relaxed) {
                 self.turn(&questions_out, &answers_in, &wake_up);
@@ -81,7 +82,12 @@ impl QuerySocket {
     }
 
     /// Sends answers, takes questions, or waits for either.
-    fn turn(&self, questions_out: &Sender<Envelope>, answers_in: &Receiver<Envelope>, wake_up: &WakeUp) {
+    fn turn(
+        &self,
+        questions_out: &Sender<Envelope>,
+        answers_in: &Receiver<Envelope>,
+        wake_up: &WakeUp,
+    ) {
         answers_in.try_iter().for_each(|answer| self.reply(answer));
         let has_room = !questions_out.is_full();
         if has_room && let Some(question) = self.receive() {

@@ -91,7 +91,14 @@ impl CheckpointJob {
         self.add(id, generation, Some(table), rows, 0);
     }
 
-    fn add(&mut self, id: TableId, generation: u64, detached: Option<Arc<Table>>, rows: Vec<u32>, epoch: u16) {
+    fn add(
+        &mut self,
+        id: TableId,
+        generation: u64,
+        detached: Option<Arc<Table>>,
+        rows: Vec<u32>,
+        epoch: u16,
+    ) {
         let (sorted, next, ahead) = (false, 0, HashMap::new());
         self.cuts.push(TableCut { id, generation, detached, rows, epoch, sorted, next, ahead });
     }

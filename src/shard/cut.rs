@@ -121,7 +121,11 @@ pub struct Watchers<'a> {
 
 impl<'a> Watchers<'a> {
     /// The readers of one live table.
-    pub fn new(id: TableId, scans: &'a mut [Scan], checkpoint: Option<&'a mut CheckpointJob>) -> Self {
+    pub fn new(
+        id: TableId,
+        scans: &'a mut [Scan],
+        checkpoint: Option<&'a mut CheckpointJob>,
+    ) -> Self {
         let checkpoint = checkpoint.filter(|job| job.is_reading(id));
         Self { id, scans, checkpoint }
     }

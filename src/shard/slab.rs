@@ -95,7 +95,9 @@ impl Arena {
         let page = self.pages.len() - 1;
         let offset = self.pages[page].len();
         pieces.for_each(|piece| self.pages[page].extend_from_slice(piece));
-        (page as u64) << (LENGTH_BITS + OFFSET_BITS) | (offset as u64) << LENGTH_BITS | length as u64
+        (page as u64) << (LENGTH_BITS + OFFSET_BITS)
+            | (offset as u64) << LENGTH_BITS
+            | length as u64
     }
 
     /// The string at a place.

@@ -167,7 +167,11 @@ impl Table {
 
     /// The row of a key, given as pieces.
     #[inline]
-    pub fn find<'a>(&self, hash: u32, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> Option<u32> {
+    pub fn find<'a>(
+        &self,
+        hash: u32,
+        pieces: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Option<u32> {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
@@ -308,7 +312,8 @@ mod tests {
     fn epochs_tell_what_changed() {
         let mut table = table();
         table.reserve(2);
-        let (a, b) = (table.insert(1, [&b"a"[..]].into_iter()), table.insert(2, [&b"b"[..]].into_iter()));
+        let (a, b) =
+            (table.insert(1, [&b"a"[..]].into_iter()), table.insert(2, [&b"b"[..]].into_iter()));
         table.touch(a);
         table.touch(a);
         assert_eq!(table.take_dirty(), (vec![a], 1));

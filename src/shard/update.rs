@@ -69,7 +69,13 @@ fn mark_defined(table: &mut Table, aggregate: usize, selection: usize, work: &Wo
 }
 
 /// Finds or makes the row of each entry.
-fn find_rows(table: &mut Table, plan: &SummaryPlan, work: &Work, chunk: &[Entry], hits: &mut [Hit]) {
+fn find_rows(
+    table: &mut Table,
+    plan: &SummaryPlan,
+    work: &Work,
+    chunk: &[Entry],
+    hits: &mut [Hit],
+) {
     table.reserve(chunk.len());
     chunk.iter().for_each(|entry| table.fetch_slot(entry.hash));
     for (hit, entry) in hits.iter_mut().zip(chunk) {
@@ -139,14 +145,28 @@ fn update_all(
             }
         }
         (UpdateKind::Min(field), Slot::Min(place)) => {
-            keep(table, aggregate, place, None, &work.batch.fields[field], work, hits, |new, old| {
-                new < old
-            });
+            keep(
+                table,
+                aggregate,
+                place,
+                None,
+                &work.batch.fields[field],
+                work,
+                hits,
+                |new, old| new < old,
+            );
         }
         (UpdateKind::Max(field), Slot::Max(place)) => {
-            keep(table, aggregate, place, None, &work.batch.fields[field], work, hits, |new, old| {
-                new > old
-            });
+            keep(
+                table,
+                aggregate,
+                place,
+                None,
+                &work.batch.fields[field],
+                work,
+                hits,
+                |new, old| new > old,
+            );
         }
         (UpdateKind::Last(field), Slot::Last(time, place)) => {
             let column = &work.batch.fields[field];

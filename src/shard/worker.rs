@@ -56,6 +56,9 @@ pub struct LoadedRow {
     pub row: StoredRow,
 }
 
+/// A key that is looked up: the lower half of its hash, and its pieces.
+pub type Point = (u32, Vec<u8>);
+
 /// A question to the shards.
 pub struct ShardQuestion {
     /// Place of the summary in the schema.
@@ -63,7 +66,7 @@ pub struct ShardQuestion {
     /// First and last day.
     pub days: (i32, i32),
     /// Single keys to look up, with the lower halves of their hashes, per shard; none: walk.
-    pub points: Option<Vec<Vec<(u32, Vec<u8>)>>>,
+    pub points: Option<Vec<Vec<Point>>>,
     /// What is folded.
     pub grouping: Arc<Grouping>,
     /// Layout of the summary's rows.
@@ -241,8 +244,7 @@ impl Worker {
 
     fn load(&mut self, id: TableId, rows: Vec<LoadedRow>) {
         let layout = &self.layouts[id.summary];
-        let table =
-            self.tables.entry(id).or_insert_with(|| Table::new(Arc::clone(layout), false));
+        let table = self.tables.entry(id).or_insert_with(|| Table::new(Arc::clone(layout), false));
         let before = table.bytes();
         for loaded in rows {
             table.reserve(1);
@@ -272,12 +274,10 @@ impl Worker {
             return;
         }
         let wanted = |id: &TableId| {
-            id.summary == question.summary
-                && (question.days.0..=question.days.1).contains(&id.day)
+            id.summary == question.summary && (question.days.0..=question.days.1).contains(&id.day)
         };
         let live = self.tables.iter().filter(|(id, _)| wanted(id));
-        let detached =
-            self.detached.iter().filter(|d| d.number > question.stored && wanted(&d.id));
+        let detached = self.detached.iter().filter(|d| d.number > question.stored && wanted(&d.id));
         if let Some(points) = &question.points {
             let mut scan = Scan::new(Arc::clone(question), Vec::new(), self.sequence);
             let tables = live.map(|(id, t)| (*id, t)).chain(detached.map(|d| (d.id, &*d.table)));
@@ -290,8 +290,7 @@ impl Worker {
             return;
         }
         let live = live.map(|(id, t)| Part::new(*id, None, t.len()));
-        let detached =
-            detached.map(|d| Part::new(d.id, Some(Arc::clone(&d.table)), d.table.len()));
+        let detached = detached.map(|d| Part::new(d.id, Some(Arc::clone(&d.table)), d.table.len()));
         let parts = live.chain(detached).collect();
         self.scans.push(Scan::new(Arc::clone(question), parts, self.sequence));
     }

@@ -62,6 +62,8 @@ pub struct Parts {
     pub requests_out: Sender<Request>,
     /// Wakes the sequencer.
     pub waker: Waker,
+    /// Days that had changed since they were published when the server started.
+    pub pending: Vec<PendingDay>,
     /// From the command line.
     pub exports_in: Receiver<ExportRequest>,
     /// The counters.
@@ -90,7 +92,12 @@ impl Publisher {
             rule: Rule::new(&parts.config.schema.zone, &parts.config.snapshots),
             looked_us: None,
             interrupted: false,
-            awaited: HashSet::new(),
+            awaited: parts
+                .pending
+                .iter()
+                .filter(|p| !is_published(&p.record))
+                .map(|p| p.id)
+                .collect(),
             failed_us: HashMap::new(),
             parts,
         }
@@ -140,12 +147,11 @@ impl Publisher {
 
     /// The days that are due, oldest first.
     fn choose(&mut self, pending: &[PendingDay], now_us: i64) -> Vec<TableId> {
-        let Self { rule, looked_us, awaited, failed_us, .. } = self;
-        let is_start = looked_us.is_none();
+        let Self { rule, awaited, failed_us, .. } = self;
         let never = pending.iter().filter(|p| !is_published(&p.record));
         *awaited = never
             .map(|p| p.id)
-            .filter(|id| is_start || awaited.contains(id) || !rule.is_closed(id.day, now_us))
+            .filter(|id| awaited.contains(id) || !rule.is_closed(id.day, now_us))
             .collect();
         failed_us.retain(|id, at| {
             now_us.abs_diff(*at) < RETRY_US && pending.iter().any(|p| p.id == *id)

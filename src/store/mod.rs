@@ -100,7 +100,10 @@ impl Store {
         self.folder.with_extension("staging")
     }
 
-    fn record<T: serde::de::DeserializeOwned>(&self, record: &Record) -> Result<Option<T>, StoreError> {
+    fn record<T: serde::de::DeserializeOwned>(
+        &self,
+        record: &Record,
+    ) -> Result<Option<T>, StoreError> {
         let bytes = self.db.get(record.key());
         let bytes = bytes.map_err(|e| StoreError::rocks("cannot be read", &self.folder, &e))?;
         let Some(bytes) = bytes else { return Ok(None) };
@@ -182,9 +185,7 @@ impl Store {
         batch.delete_range(days(i32::MIN), days(day));
         let pending = |day| Record::Pending(summary, day).key();
         batch.delete_range(pending(i32::MIN), pending(day));
-        self.db
-            .write(batch)
-            .map_err(|e| StoreError::rocks("cannot be written", &self.folder, &e))
+        self.db.write(batch).map_err(|e| StoreError::rocks("cannot be written", &self.folder, &e))
     }
 }
 

@@ -51,7 +51,8 @@ impl Reader<'_> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn day(&self, summary: u32, day: i32) -> Result<Option<DayRecord>, StoreError> {
-        let bytes = self.snapshot.get(Record::Day(summary, day).key()).map_err(|e| self.fail(&e))?;
+        let bytes =
+            self.snapshot.get(Record::Day(summary, day).key()).map_err(|e| self.fail(&e))?;
         let record = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
         record.map_err(|e| StoreError(format!("day {day} of summary {summary} is damaged: {e}")))
     }
@@ -92,6 +93,9 @@ impl Reader<'_> {
     }
 }
 
+/// The pieces of a key, and the stored form of its row.
+pub type KeyAndRow<'r> = (&'r [u8], &'r [u8]);
+
 /// Walks over rows.
 pub struct Rows<'s> {
     iter: DBRawIterator<'s>,
@@ -104,7 +108,7 @@ impl Rows<'_> {
     /// # Errors
     /// What RocksDB says.
     #[allow(clippy::should_implement_trait)] // it lends what it gives
-    pub fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, rocksdb::Error> {
+    pub fn next(&mut self) -> Result<Option<KeyAndRow<'_>>, rocksdb::Error> {
         if self.started {
             self.iter.next();
         }

@@ -49,7 +49,8 @@ impl Record {
         let (kind, rest) = key.strip_prefix(&[0, 0, 0, 0])?.split_first()?;
         let id = || {
             let raw: [u8; 8] = rest.try_into().ok()?;
-            let (summary, day) = ((u64::from_be_bytes(raw) >> 32) as u32, u64::from_be_bytes(raw) as u32);
+            let (summary, day) =
+                ((u64::from_be_bytes(raw) >> 32) as u32, u64::from_be_bytes(raw) as u32);
             Some((summary, (day ^ (1 << 31)) as i32))
         };
         match *kind {

@@ -75,7 +75,8 @@ impl RegisteredSummary {
         }
         refuse_change("its zone", &old.zone, &new.zone)?;
         let dimensions = |d: &Definition| {
-            let list: Vec<_> = d.dimensions.iter().map(|d| format!("{} {}", d.name, d.kind)).collect();
+            let list: Vec<_> =
+                d.dimensions.iter().map(|d| format!("{} {}", d.name, d.kind)).collect();
             list.join(", ")
         };
         refuse_change("its dimensions", &dimensions(old), &dimensions(new))?;
@@ -109,7 +110,8 @@ impl RegisteredSummary {
 }
 
 fn refuse_change(what: &str, old: &str, new: &str) -> Result<(), String> {
-    let shown = |text: &str| if text.is_empty() { "none".to_owned() } else { format!("\"{text}\"") };
+    let shown =
+        |text: &str| if text.is_empty() { "none".to_owned() } else { format!("\"{text}\"") };
     if old == new {
         return Ok(());
     }

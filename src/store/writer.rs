@@ -169,7 +169,10 @@ impl<'a> Files<'a> {
     }
 }
 
-fn create<'o>(options: &'o Options, path: &std::path::Path) -> Result<SstFileWriter<'o>, rocksdb::Error> {
+fn create<'o>(
+    options: &'o Options,
+    path: &std::path::Path,
+) -> Result<SstFileWriter<'o>, rocksdb::Error> {
     let writer = SstFileWriter::create(options);
     writer.open(path)?;
     Ok(writer)

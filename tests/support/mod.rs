@@ -54,7 +54,8 @@ impl TestServer {
     }
 
     fn try_start(&self) -> Result<Server, String> {
-        let mut config = Config::parse(&self.text, Path::new("test.toml")).map_err(|e| e.to_string())?;
+        let mut config =
+            Config::parse(&self.text, Path::new("test.toml")).map_err(|e| e.to_string())?;
         config.data_dir = self.folder.join("data");
         config.ingest.bind = vec![self.ingest()];
         config.query.bind = vec![self.query()];
@@ -112,7 +113,8 @@ impl TestServer {
         let begun = Instant::now();
         loop {
             let stats = self.ask(r#"{"get":"stats"}"#);
-            let seen = stats["events_accepted"].as_u64().unwrap() + stats["events_refused"].as_u64().unwrap();
+            let seen = stats["events_accepted"].as_u64().unwrap()
+                + stats["events_refused"].as_u64().unwrap();
             if seen >= events {
                 return;
             }
@@ -171,5 +173,6 @@ pub fn free_port() -> u16 {
 
 /// One of the example configurations.
 pub fn example(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name)).unwrap()
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name))
+        .unwrap()
 }

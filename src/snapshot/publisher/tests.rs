@@ -29,6 +29,7 @@ fn run(world: &World, now_us: i64, pending: Vec<PendingDay>) -> Running {
     let (exports_out, exports_in) = unbounded();
     let (waker, wake_up) = wake_up().unwrap();
     let metrics = Arc::new(Metrics::default());
+    let at_start = pending.clone();
     let pending = Arc::new(Mutex::new(pending));
     let days = Arc::clone(&pending);
     let store = Arc::clone(&world.store);
@@ -60,6 +61,7 @@ fn run(world: &World, now_us: i64, pending: Vec<PendingDay>) -> Running {
         clock: clock.clone(),
         requests_out,
         waker,
+        pending: at_start,
         exports_in,
         metrics: Arc::clone(&metrics),
         stop: Arc::clone(&world.stop),

@@ -1,0 +1,247 @@
+//! The rules of ARCHITECTURE.md that can be read off the sources: which room may use which,
+//! what a room must not do, and how long a file may be.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Reading order and direction of dependency: a room uses the rooms before it. The first
+/// line are helpers, which know nothing of events.
+const ROOMS: [&str; 20] = [
+    "clock",
+    "limits",
+    "metrics",
+    "prefetch", //
+    "config",
+    "event",
+    "ingest",
+    "key",
+    "partition",
+    "row",
+    "shard",
+    "store",
+    "sequencer",
+    "output",
+    "query",
+    "snapshot",
+    "serve",
+    "server",
+    "cli",
+    "main",
+];
+
+/// Lines that a file may have, and the files that have more. The list may only shrink.
+const MAX_LINES: usize = 500;
+const LONGER: [(&str, usize); 0] = [];
+
+/// What is absent: a text that no line of code has, but in these rooms or files.
+const ABSENCES: [(&str, &[&str]); 12] = [
+    // Reproducible: time and chance are handed in.
+    ("SystemTime::now", &["clock"]),
+    ("Instant::now", &["clock"]),
+    ("Timestamp::now", &["clock"]),
+    ("Zoned::now", &["clock"]),
+    ("rand::rng", &[]),
+    // No lock on the path of a row: shards, rows, keys and batches have none.
+    ("Mutex", &["metrics", "query", "snapshot", "serve", "server", "cli"]),
+    ("RwLock", &["sequencer/days", "query", "snapshot", "serve", "server", "cli"]),
+    // Only the rooms at the edges know files, sockets and the store's library.
+    (
+        "std::fs",
+        &[
+            "config/mod",
+            "ingest/dead_letters",
+            "store",
+            "snapshot",
+            "serve",
+            "server",
+            "cli",
+            "main",
+        ],
+    ),
+    ("zmq::", &["ingest/socket", "sequencer", "serve", "server", "cli"]),
+    ("rocksdb", &["store"]),
+    // No queue without a bound.
+    ("unbounded(", &[]),
+    // Threads and channels; nothing here is async.
+    ("async fn", &[]),
+];
+
+/// A source file: its room, its path below `src/` without `.rs`, its text.
+struct Source {
+    room: String,
+    name: String,
+    path: PathBuf,
+    text: String,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All sources below a folder, without `lib.rs`, which only lists the rooms.
+fn sources(folder: &str) -> Vec<Source> {
+    let (base, mut found) = (root().join(folder), Vec::new());
+    let mut folders = vec![base.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("it can be listed") {
+            let path = entry.expect("it can be listed").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let below = path.strip_prefix(&base).expect("it was found there");
+                let name = below.with_extension("").to_string_lossy().replace('\\', "/");
+                let room = name.split('/').next().unwrap_or_default().to_owned();
+                let text = std::fs::read_to_string(&path).expect("it can be read");
+                found.push(Source { room, name, path, text });
+            }
+        }
+    }
+    assert!(!found.is_empty(), "no sources in {folder}");
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    found
+}
+
+/// The lines without comments. (A `//` in a string cuts its line short, which does no harm.)
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = text.lines().enumerate();
+    lines.map(|(at, line)| (at + 1, line.split("//").next().unwrap_or_default()))
+}
+
+/// The rooms that a text names: `crate::room`, `crate::{room, room::x}`, `summarizer::room`.
+fn rooms_used(text: &str) -> Vec<String> {
+    let mut used = Vec::new();
+    let whole: String = code(text).flat_map(|(_, line)| [line, "\n"]).collect();
+    for root in ["crate::", "summarizer::"] {
+        for (at, _) in whole.match_indices(root) {
+            let rest = &whole[at + root.len()..];
+            match rest.strip_prefix('{') {
+                Some(list) => used.extend(top_level_names(list)),
+                None => used.push(first_name(rest)),
+            }
+        }
+    }
+    used.retain(|name| ROOMS.contains(&name.as_str()));
+    used.sort();
+    used.dedup();
+    used
+}
+
+fn first_name(text: &str) -> String {
+    text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
+}
+
+/// The first names of `a, b::c, d::{e, f}}…`, up to the brace that ends it.
+fn top_level_names(list: &str) -> Vec<String> {
+    let (mut depth, mut names, mut item) = (0, Vec::new(), String::new());
+    for c in list.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => names.push(first_name(std::mem::take(&mut item).trim())),
+            _ if depth == 0 => item.push(c),
+            _ => {}
+        }
+    }
+    names.push(first_name(item.trim()));
+    names
+}
+
+fn place(room: &str) -> usize {
+    let place = ROOMS.iter().position(|r| *r == room);
+    place.unwrap_or_else(|| panic!("room \"{room}\" is not in the list of rooms"))
+}
+
+#[test]
+fn a_room_uses_only_rooms_before_it() {
+    let mut violations = Vec::new();
+    for source in sources("src").iter().filter(|s| s.name != "lib") {
+        let own = place(&source.room);
+        for used in rooms_used(&source.text) {
+            if place(&used) > own {
+                violations.push(format!("{} uses {used}", source.name));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "rooms that use later ones:\n{}", violations.join("\n"));
+}
+
+#[test]
+fn every_room_is_in_the_order_that_the_document_tells() {
+    let document = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("it is there");
+    let mut last = 0;
+    for room in ROOMS {
+        let row = format!("| `{room}` |");
+        let at = document.find(&row).unwrap_or_else(|| panic!("ARCHITECTURE.md lacks {row}"));
+        assert!(at > last, "ARCHITECTURE.md tells {room} in another order");
+        last = at;
+    }
+    let lib = std::fs::read_to_string(root().join("src/lib.rs")).expect("it is there");
+    let modules = lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';'));
+    modules.for_each(|room| assert!(ROOMS.contains(&room), "room {room} is not in the list"));
+}
+
+#[test]
+fn what_is_absent_stays_absent() {
+    let mut violations = Vec::new();
+    let all = sources("src");
+    for (text, allowed) in ABSENCES {
+        for source in &all {
+            if allowed.iter().any(|a| source.name == *a || source.room == *a) {
+                continue;
+            }
+            for (line, _) in code(&source.text).filter(|(_, line)| line.contains(text)) {
+                violations.push(format!("src/{}.rs:{line}: {text}", source.name));
+            }
+        }
+    }
+    assert!(violations.is_empty(), "must not be there:\n{}", violations.join("\n"));
+}
+
+#[test]
+fn unsafe_code_is_in_one_file() {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    for source in sources("src").iter().chain(&sources("sketches/src")) {
+        let mut code = code(&source.text);
+        let found = code.find(|(_, line)| line.split(|c| !is_word(c)).any(|w| w == "unsafe"));
+        if let Some((line, _)) = found {
+            assert_eq!(source.name, "prefetch", "{}:{line}", source.path.display());
+        }
+    }
+}
+
+/// The crate of sketches is pure: values in, values out.
+#[test]
+fn sketches_know_no_world() {
+    for source in sources("sketches/src") {
+        for word in
+            ["std::fs", "std::net", "std::env", "std::thread", "std::time", "std::sync", "rand::"]
+        {
+            let found = code(&source.text).find(|(_, line)| line.contains(word));
+            if let Some((line, _)) = found {
+                panic!("{}:{line}: {word}", source.path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_is_short() {
+    let longer: BTreeMap<_, _> = LONGER.into();
+    for source in sources("src").iter().chain(&sources("sketches/src")) {
+        let path = source.path.display();
+        assert!(source.text.starts_with("//! "), "{path} does not open with what it is");
+        let lines = source.text.lines().count();
+        let most = longer.get(source.name.as_str()).copied().unwrap_or(MAX_LINES);
+        assert!(lines <= most, "{path} has {lines} lines, more than {most}");
+        if let Some(most) = longer.get(source.name.as_str()) {
+            assert!(*most > MAX_LINES && lines > MAX_LINES, "{path} need not be listed any more");
+        }
+    }
+}
+
+#[test]
+fn names_are_found_in_lists() {
+    let text = "use crate::{clock, row::{Row, Key}, shard::x};\nlet a = crate::store::open(); // crate::cli";
+    assert_eq!(rooms_used(text), ["clock", "row", "shard", "store"]);
+}
