@@ -301,7 +301,7 @@ fn dealers_pipeline_and_protobuf_is_spoken() {
     .unwrap();
     let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
     assert_eq!(answer.error.unwrap().code, "unknown_summary");
-    req.send(vec![0x0a, 0xff], 0).unwrap();
+    req.send(vec![0x82, 0xff], 0).unwrap();
     let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
     assert_eq!(answer.error.unwrap().code, "bad_request");
 }

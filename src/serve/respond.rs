@@ -28,7 +28,8 @@ enum Outcome {
 impl Responder {
     /// Answers a question in JSON or protobuf. Whatever the bytes are, there is an answer.
     pub fn respond(&self, bytes: &[u8]) -> Vec<u8> {
-        let is_json = bytes.iter().find(|b| !b.is_ascii_whitespace()).is_none_or(|b| *b == b'{');
+        // Fields of a Question have numbers from 16 up, so that its first byte is no text.
+        let is_json = bytes.first().is_none_or(u8::is_ascii);
         if is_json {
             return self.respond_json(bytes).into_bytes();
         }
