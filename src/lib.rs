@@ -35,6 +35,9 @@
 //! The modules below are the rooms on this way. ARCHITECTURE.md gives their order, the
 //! mechanisms behind them, and what must never be there.
 
+// The documentation is read with private items (`cargo doc --document-private-items`) as well.
+#![allow(rustdoc::private_intra_doc_links)]
+
 pub mod cli;
 pub mod clock;
 pub mod config;
