@@ -134,6 +134,45 @@ fn real_edits_through_the_real_rsyslog_and_through_our_downtime() {
     check_published_numbers(&server);
     server.restart_with(&config).unwrap();
     check_published_numbers(&server);
+    check_published_files(&server);
+}
+
+/// The same numbers in the files, read by another library than the one that wrote them.
+fn check_published_files(server: &TestServer) {
+    let published = server.ask(r#"{"export":"*","day":"2015-09-12"}"#);
+    assert_eq!(published["export"].as_array().map(Vec::len), Some(8), "{published}");
+    let read = |summary: &str| -> Vec<std::collections::HashMap<String, String>> {
+        let path = server.folder.join(format!("data/snapshots/{summary}/2015-09-12.csv"));
+        csv::Reader::from_path(path).unwrap().deserialize().map(Result::unwrap).collect()
+    };
+    let edits = &read("edits")[0];
+    assert_eq!(
+        (&*edits["day"], &*edits["count"], &*edits["added"]),
+        ("2015-09-12", "39244", "9385573")
+    );
+    assert_eq!((&*edits["deleted"], &*edits["delta"]), ("394298", "8991275"));
+    let users: f64 = edits["users"].parse().unwrap();
+    let error: f64 = edits["users_error"].parse().unwrap();
+    assert!((users - 10_531.0).abs() < 3.0 * error && error < 100.0, "{users} ± {error}");
+    assert!(edits["users_hll"].starts_with("\\x148e7f"), "{}", &edits["users_hll"][..20]);
+    let pages = read("pages");
+    assert_eq!(pages.len(), 35_143);
+    let mut counts: Vec<u64> = pages.iter().map(|p| p["count"].parse().unwrap()).collect();
+    counts.sort_unstable_by(|a, b| b.cmp(a));
+    assert_eq!(counts[..10], [33, 28, 27, 21, 20, 18, 18, 18, 17, 17]);
+    assert_eq!(counts.iter().sum::<u64>(), 39_244);
+    let channels = read("channels");
+    assert_eq!(channels.len(), 51);
+    let chinese = channels.iter().find(|c| c["channel"] == "#zh.wikipedia").unwrap();
+    assert_eq!(chinese["added"], "191033");
+    let countries = read("countries");
+    let average =
+        |name: &str| countries.iter().find(|c| c["country"] == name).unwrap()["avg_added"].clone();
+    assert_eq!(
+        (average("Austria").as_str(), average("Guatemala").as_str()),
+        ("1017.4166666666666", "58")
+    );
+    assert_eq!(read("users").len(), 10_531);
 }
 
 #[test]

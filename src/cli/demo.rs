@@ -121,8 +121,7 @@ fn answer(at: &str, question: &Value) -> anyhow::Result<Value> {
 /// Shows counts while events keep arriving.
 fn watch(at: &str, events: u64) -> anyhow::Result<()> {
     let bar = ProgressBar::new(events);
-    let style =
-        ProgressStyle::with_template("{bar:30.cyan/blue} {human_pos} events  {per_sec}  {msg}")?;
+    let style = ProgressStyle::with_template("{bar:30.cyan/blue} {human_pos} events  {msg}")?;
     bar.set_style(style);
     loop {
         let live = answer(

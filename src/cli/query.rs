@@ -85,6 +85,13 @@ pub fn show(answer: &Value) -> String {
     let text = |value: &Value| match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
+        // Three decimals are enough to look at; JSON has them all.
+        Value::Number(number) if number.is_f64() => {
+            let text = number.to_string();
+            let value = number.as_f64().unwrap_or(0.0);
+            let rounded = format!("{value:.3}");
+            if rounded.len() < text.len() { rounded } else { text }
+        }
         other => other.to_string(),
     };
     let mut table = Table::new();
