@@ -1,7 +1,7 @@
 //! `summarizer bench`: the measured figures of this machine.
 //!
-//! Everything is seen from outside: the server is a process of its own ([`server`]), so is
-//! the sender ([`feed`]), and [`ingest`] asks, waits, reads /proc and judges what was left.
+//! Everything is seen from outside: the server is a process of its own (`server`), so is
+//! the sender (`feed`), and `ingest` asks, waits, reads /proc and judges what was left.
 
 mod feed;
 mod ingest;

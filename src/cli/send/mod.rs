@@ -1,6 +1,6 @@
 //! `summarizer send`: feeds files, or the standard input, to a server.
 //!
-//! In: lines of JSON ([`input`]) or rows of CSV ([`csv_rows`]). They are gathered into
+//! In: lines of JSON (`input`) or rows of CSV (`csv_rows`). They are gathered into
 //! messages ([`batch`]) and handed over ([`push`]). Out: a line that says how much.
 
 pub mod batch;
