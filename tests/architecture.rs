@@ -33,9 +33,6 @@ const ROOMS: [&str; 20] = [
 const MAX_LINES: usize = 500;
 const LONGER: [(&str, usize); 0] = [];
 
-/// Files that do not open with a sentence on what they are. The list may only shrink.
-const SILENT: [&str; 2] = ["snapshot/export/tests", "snapshot/publisher/tests"];
-
 /// What is absent: a text that no line of code has, but in these rooms or files.
 const ABSENCES: [(&str, &[&str]); 13] = [
     // Reproducible: time and chance are handed in.
@@ -240,8 +237,7 @@ fn every_file_says_what_it_is_and_is_short() {
     let longer: BTreeMap<_, _> = LONGER.into();
     for source in sources("src").iter().chain(&sources("sketches/src")) {
         let path = source.path.display();
-        let silent = SILENT.contains(&source.name.as_str());
-        assert!(silent || source.text.starts_with("//! "), "{path} does not open with what it is");
+        assert!(source.text.starts_with("//! "), "{path} does not open with what it is");
         let lines = source.text.lines().count();
         let most = longer.get(source.name.as_str()).copied().unwrap_or(MAX_LINES);
         assert!(lines <= most, "{path} has {lines} lines, more than {most}");

@@ -1,4 +1,4 @@
-//! Questions over the socket: what is asked in DESIGN's words is answered exactly, from
+//! Questions over the socket: whatever is asked is answered exactly, from
 //! live shards and stored days alike, by REQ and DEALER, in JSON and protobuf.
 
 #![allow(clippy::unwrap_used)]

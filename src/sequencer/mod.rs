@@ -368,7 +368,9 @@ impl Sequencer {
     /// Whether rows take more memory than allowed: then nothing is received until a
     /// checkpoint has made room.
     fn is_over_memory(&self) -> bool {
-        self.checkpoints.is_running() && self.memory() > self.parts.config.memory_limit
+        // Where a checkpoint failed, senders wait as well until one can be tried again.
+        let is_making_room = self.checkpoints.is_running() || !self.checkpoints.may_retry();
+        is_making_room && self.memory() > self.parts.config.memory_limit
     }
 
     /// Whether it is time to make room.

@@ -1,3 +1,5 @@
+//! Publications from a store of their own: revisions, damage, a full disk.
+
 use super::*;
 use crate::key::KeyValue;
 use crate::snapshot::fixture::{World, site};

@@ -1,3 +1,5 @@
+//! The publisher with a manual clock and a stand-in for the sequencer.
+
 use std::sync::Mutex;
 use std::thread::JoinHandle;
 
