@@ -1,7 +1,6 @@
 //! `summarizer check`: validates a configuration and prints what was understood.
 
-use std::path::PathBuf;
-
+use super::Configured;
 use crate::config::{AggregateKind, Config, FieldSource, Schema, Summary};
 use crate::store::{Registry, Store};
 
@@ -12,12 +11,8 @@ use crate::store::{Registry, Store};
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  summarizer check -c schemas/wikipedia.toml")]
 pub struct Args {
-    /// The configuration
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
-    /// Where data lives, instead of `data_dir` of the configuration
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 /// Runs the command.
@@ -25,10 +20,7 @@ pub struct Args {
 /// # Errors
 /// The first thing that is wrong.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(folder) = &args.data_dir {
-        config.data_dir.clone_from(folder);
-    }
+    let config = args.configured.load()?;
     let folder = config.data_dir.join("store");
     let stored = folder.join("CURRENT").exists();
     if stored {
@@ -39,7 +31,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let state = if stored { "fits what is stored there" } else { "nothing is stored there yet" };
     println!(
         "\n{} is sound; data in {}: {state}",
-        args.config.display(),
+        args.configured.config.display(),
         config.data_dir.display()
     );
     Ok(())

@@ -1,14 +1,13 @@
 //! `summarizer export`: publishes a day now.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
+use super::Configured;
 use super::query::ask;
 use crate::clock::Clock;
-use crate::config::Config;
 use crate::server::{Server, lock_data_dir};
 
 /// Publish a day as files now
@@ -20,12 +19,8 @@ use crate::server::{Server, lock_data_dir};
     after_help = "Example:\n  summarizer export -c schemas/adtech.toml --day 2026-11-20 --dialect excel"
 )]
 pub struct Args {
-    /// The configuration
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
-    /// Where data lives, instead of `data_dir` of the configuration
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    configured: Configured,
     /// The day, as YYYY-MM-DD
     #[arg(long, value_name = "DAY")]
     day: String,
@@ -45,10 +40,7 @@ pub struct Args {
 /// # Errors
 /// Where nothing could be published.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(folder) = &args.data_dir {
-        config.data_dir.clone_from(folder);
-    }
+    let mut config = args.configured.load()?;
     let question = json!({
         "export": args.summary.as_deref().unwrap_or("*"),
         "day": args.day,

@@ -11,6 +11,35 @@ pub mod send;
 pub mod serve;
 pub mod workload;
 
+use std::path::PathBuf;
+
+use crate::config::{Config, ConfigError};
+
+/// Which configuration, of the commands that need one.
+#[derive(clap::Args)]
+pub struct Configured {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Where data lives, instead of `data_dir` of the configuration
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Configured {
+    /// Loads it.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = Config::load(&self.config)?;
+        if let Some(folder) = &self.data_dir {
+            config.data_dir.clone_from(folder);
+        }
+        Ok(config)
+    }
+}
+
 /// Shown at the end of `summarizer --help`.
 pub const EXAMPLES: &str = "Examples:
   summarizer demo

@@ -1,7 +1,6 @@
 //! `summarizer serve`: runs until it is told to stop.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::Configured;
 use crate::clock::Clock;
-use crate::config::{Config, Log};
+use crate::config::Log;
 use crate::server::Server;
 
 /// Take in events and answer questions until SIGTERM or SIGINT
@@ -23,12 +23,8 @@ use crate::server::Server;
     after_help = "Example:\n  summarizer serve -c schemas/adtech.toml --data-dir /var/lib/summarizer"
 )]
 pub struct Args {
-    /// The configuration
-    #[arg(short, long, value_name = "FILE")]
-    config: PathBuf,
-    /// Where data lives, instead of `data_dir` of the configuration
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    configured: Configured,
 }
 
 /// Runs the command.
@@ -36,10 +32,7 @@ pub struct Args {
 /// # Errors
 /// Where the server does not start or does not end well.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let mut config = Config::load(&args.config)?;
-    if let Some(folder) = &args.data_dir {
-        config.data_dir.clone_from(folder);
-    }
+    let config = args.configured.load()?;
     start_log(&config.log)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {

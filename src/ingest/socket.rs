@@ -15,7 +15,7 @@ const HARD_LIMIT_FACTOR: u64 = 16;
 
 /// The bound sockets.
 pub struct Receiver {
-    sockets: Vec<(zmq::Socket, String)>,
+    sockets: Vec<(zmq::Socket, Arc<str>)>,
     /// Format of the messages.
     pub format: Format,
     /// Bytes of a message beyond which it is refused.
@@ -51,14 +51,14 @@ impl Receiver {
             };
             configure().map_err(|e| explain_bind("ingest.zmq.bind", address, e))?;
             let bound = bound_address(&socket, address);
-            sockets.push((socket, bound));
+            sockets.push((socket, bound.into()));
         }
         Ok(Self { sockets, format: config.format, max_message: config.max_message })
     }
 
     /// The addresses that are bound.
     pub fn addresses(&self) -> impl Iterator<Item = &str> {
-        self.sockets.iter().map(|(_, address)| address.as_str())
+        self.sockets.iter().map(|(_, address)| &**address)
     }
 
     /// Number of sockets.
@@ -72,7 +72,7 @@ impl Receiver {
     }
 
     /// The address of one socket.
-    pub fn address(&self, at: usize) -> &str {
+    pub fn address(&self, at: usize) -> &Arc<str> {
         &self.sockets[at].1
     }
 

@@ -185,7 +185,7 @@ impl Sequencer {
                 Ok(None) => return at > 0,
                 Err(error) => {
                     let address = self.parts.receiver.address(socket);
-                    tracing::error!(%error, address, "cannot receive");
+                    tracing::error!(%error, %address, "cannot receive");
                     return at > 0;
                 }
             }
@@ -203,7 +203,7 @@ impl Sequencer {
             Received::Message(payload) => (payload, false),
             Received::TooManyFrames(first, _) => (first, true),
         };
-        let source = parts.receiver.address(socket).to_owned();
+        let source = Arc::clone(parts.receiver.address(socket));
         let message = Message { bytes: payload, source: &source, format: parts.receiver.format };
         parts.metrics.messages.add(1);
         parts.metrics.message_bytes.add(payload.len() as u64);
