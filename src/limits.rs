@@ -58,6 +58,10 @@ pub const MAX_DIMENSION_BYTES: usize = 4096;
 /// (counter `refused.string_too_long`).
 pub const MAX_STRING_BYTES: usize = 1 << 20;
 
+/// Size of a float, and of a number of which quantiles are kept; from here on the event is
+/// refused (counter `refused.float_range`). Sums at 2^-64 then have 23 bits to spare.
+pub const FLOAT_LIMIT: u64 = 1 << 40;
+
 /// Objects and arrays within one another in a JSON event; deeper refuses the event
 /// (counter `refused.too_deep`).
 pub const MAX_JSON_DEPTH: usize = 64;

@@ -12,7 +12,7 @@ shards = 2
 field = [
   { name = "page" }, { name = "n", type = "int" }, { name = "cost", type = "decimal(2)" },
   { name = "ms", type = "float" }, { name = "ok", type = "bool" }, { name = "note" },
-  { name = "inner", from = "a.b" },
+  { name = "inner", from = "a.b" }, { name = "size", type = "decimal(1)" },
 ]
 [ingest.zmq]
 max_message = "1MB"
@@ -24,6 +24,7 @@ dimensions = ["page"]
 aggregates = [
   { name = "events", count = true }, { name = "n", sum = "n" }, { name = "cost", sum = "cost" },
   { name = "ms", sum = "ms" }, { name = "note", last = "note" }, { name = "inner", max = "inner" },
+  { name = "size", quantile = "size" },
 ]
 retain_days = 4000
 "#;
@@ -56,6 +57,8 @@ fn bad_events() -> Vec<(Vec<u8>, &'static str)> {
         (with(r#""cost":1e30"#), "number_overflow"),
         (with(r#""ms":1e400"#), "float_range"),
         (with(r#""ms":1099511627776"#), "float_range"),
+        (with(r#""size":1099511627776"#), "float_range"),
+        (with(r#""size":-1.1e12"#), "float_range"),
         (br#"{"page":"no time"}"#.to_vec(), "missing_time"),
         (br#"{"ts":null,"page":"no time"}"#.to_vec(), "missing_time"),
         (at(r#""yesterday""#), "bad_time"),
@@ -85,7 +88,10 @@ fn bad_events_are_counted_and_kept_and_harm_nothing() {
     let server = TestServer::start(folder.path(), CONFIG);
     let push = server.push();
     let bad = bad_events();
-    let good = format!(r#"{{"ts":{},"page":"good","n":1,"cost":0.125,"ms":0.5}}"#, now_ms());
+    let good = format!(
+        r#"{{"ts":{},"page":"good","n":1,"cost":0.125,"ms":0.5,"size":1099511627775.9}}"#,
+        now_ms()
+    );
     for (message, _) in &bad {
         push.send(message.as_slice(), 0).unwrap();
         push.send(good.as_str(), 0).unwrap();

@@ -395,6 +395,12 @@ fn resolve_aggregate(
     {
         return Err(problem("unique() of a float is not exact; use a decimal".to_owned()));
     }
+    if let AggregateKind::Quantile { field, .. } = kind
+        && let FieldSource::Derived(Derivation::Bucket { field: of, .. }) = fields[field].source
+    {
+        let message = format!("quantile of a bucket; take \"{}\" itself", fields[of].name);
+        return Err(problem(message));
+    }
     if written.log2m.is_some() && !matches!(kind, AggregateKind::Unique { .. }) {
         return Err(problem("log2m belongs to unique".to_owned()));
     }

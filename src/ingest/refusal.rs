@@ -27,7 +27,7 @@ reasons! {
     TooDeep "too_deep" "Objects and arrays within one another beyond the limit."
     WrongType "wrong_type" "A configured field has a value of another type."
     NumberOverflow "number_overflow" "A number does not fit its field."
-    FloatRange "float_range" "A float is NaN, infinite or 2^40 and above."
+    FloatRange "float_range" "A float, or a number of which quantiles are kept, is NaN, infinite or 2^40 and above."
     StringTooLong "string_too_long" "A string field is longer than the limit."
     DimensionTooLong "dimension_too_long" "A dimension is longer than the limit."
     MissingTime "missing_time" "It has no time."

@@ -1,6 +1,7 @@
 //! Numbers from their text, exactly: ints, decimals of a scale, floats.
 
 use super::refusal::Reason;
+use crate::limits;
 
 /// A JSON number as digits: value = `digits` × 10^`exponent`, with `sticky` set where
 /// digits other than zero were cut off behind the 38th.
@@ -135,8 +136,7 @@ pub fn float(text: &[u8]) -> Result<f64, Reason> {
 /// # Errors
 /// [`Reason::FloatRange`].
 pub fn check_float(value: f64) -> Result<f64, Reason> {
-    const LIMIT: f64 = (1u64 << 40) as f64;
-    if value.abs() < LIMIT { Ok(value + 0.0) } else { Err(Reason::FloatRange) }
+    if value.abs() < limits::FLOAT_LIMIT as f64 { Ok(value + 0.0) } else { Err(Reason::FloatRange) }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::json::{Token, unescape};
 use super::refusal::Reason;
 use super::scalar;
-use crate::config::{FieldType, Schema};
+use crate::config::{Aggregate, AggregateKind, FieldType, Schema};
 use crate::event::{Batch, Value};
 use crate::limits;
 
@@ -26,6 +26,8 @@ enum Staged {
 pub struct Stage {
     kinds: Vec<FieldType>,
     text_limits: Vec<(usize, Reason)>,
+    /// Per field: the first size of an int that is refused.
+    int_limits: Vec<u64>,
     staged: Vec<Staged>,
     scratch: Vec<u8>,
     rest: Vec<u8>,
@@ -44,6 +46,7 @@ impl Stage {
         Self {
             kinds: schema.fields.iter().map(|f| f.kind).collect(),
             text_limits: (0..schema.fields.len()).map(limit).collect(),
+            int_limits: (0..schema.fields.len()).map(|f| int_limit(schema, f)).collect(),
             staged: vec![Staged::Null; schema.fields.len()],
             scratch: Vec::new(),
             rest: Vec::new(),
@@ -169,6 +172,10 @@ impl Stage {
     #[inline]
     fn settle(&mut self, field: usize, result: Result<(Staged, bool), Reason>) -> bool {
         match result {
+            Ok((Staged::Int(i), _)) if i.unsigned_abs() >= self.int_limits[field] => {
+                self.refuse(Reason::FloatRange);
+                false
+            }
             Ok((staged, lossy)) => {
                 self.staged[field] = staged;
                 lossy
@@ -212,4 +219,19 @@ impl Stage {
         }
         batch.rest.push(&self.rest);
     }
+}
+
+/// Quantiles are computed in floats and keep an exact sum in fixed point, whose range is
+/// that of floats; elsewhere an int may be any.
+fn int_limit(schema: &Schema, field: usize) -> u64 {
+    let is_quantile =
+        |a: &Aggregate| matches!(a.kind, AggregateKind::Quantile { field: f, .. } if f == field);
+    if !schema.summaries.iter().flat_map(|s| &s.aggregates).any(is_quantile) {
+        return u64::MAX;
+    }
+    let one = match schema.fields[field].kind {
+        FieldType::Decimal(scale) => 10u64.checked_pow(u32::from(scale)),
+        _ => Some(1),
+    };
+    one.and_then(|one| one.checked_mul(limits::FLOAT_LIMIT)).unwrap_or(u64::MAX)
 }

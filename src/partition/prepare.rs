@@ -85,7 +85,7 @@ impl Preparer {
                 }
                 other => unreachable!("checked: a number, not {other:?}"),
             }
-            // The decoder has refused what does not fit.
+            // What does not fit was refused when it came in.
             let fixed = numbers.iter().map(|&v| sketches::fixed::to_fixed(v).unwrap_or(0));
             out.fixed[slot].clear();
             out.fixed[slot].extend(fixed);

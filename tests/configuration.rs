@@ -1,0 +1,106 @@
+//! What is wrong with a configuration is said in one line: file, line, key, what was expected.
+
+#![allow(clippy::unwrap_used)]
+
+use summarizer::config::Config;
+
+/// Line by line, so that a case can replace one.
+const LINES: [&str; 13] = [
+    r#"[event]"#,
+    r#"time = { field = "ts", format = "unix_ms" }"#,
+    r#"[[field]]"#,
+    r#"name = "page""#,
+    r#"[[field]]"#,
+    r#"name = "ms""#,
+    r#"type = "float""#,
+    r#"[[field]]"#,
+    r#"name = "step""#,
+    r#"derive = "bucket(ms, 10)""#,
+    r#"[[summary]]"#,
+    r#"name = "pages""#,
+    "dimensions = [\"page\"]\naggregates = [{ name = \"n\", count = true }]",
+];
+
+/// The line that is replaced, by what, where the fault is, and what has to be said of it.
+const CASES: [(usize, &str, usize, &str); 30] = [
+    (1, r#"zone = "UTC""#, 1, "time"),
+    (1, r#"time = { field = "ts" }"#, 2, "format"),
+    (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),
+    (1, "time = { field = \"ts\", format = \"unix_ms\" }\nzone = \"Mars\"", 3, "Mars"),
+    (1, "time = { field = \"ts\", format = \"unix_ms\" }\nzones = \"UTC\"", 3, "zone"),
+    (3, r#"name = "pa ge""#, 4, "pa ge"),
+    (3, r#"name = "day""#, 4, "day"),
+    (3, r#"name = 7"#, 4, "string"),
+    (5, r#"name = "page""#, 6, "page"),
+    (6, r#"type = "double""#, 7, "float"),
+    (6, r#"type = "decimal(19)""#, 7, "decimal"),
+    (9, r#"derive = "bucket(sm, 10)""#, 10, "ms"),
+    (9, r#"derive = "bucket(ms, 0)""#, 10, "bucket"),
+    (9, r#"derive = "lower(ms)""#, 10, "ms"),
+    (9, r#"derive = "upper(page)""#, 10, "lower"),
+    (11, r#"name = "../x""#, 12, "../x"),
+    (12, "dimensions = [\"pag\"]\naggregates = [{ name = \"n\", count = true }]", 13, "page"),
+    (12, "dimensions = [\"ms\"]\naggregates = [{ name = \"n\", count = true }]", 13, "float"),
+    (
+        12,
+        "dimensions = [\"page\", \"page\"]\naggregates = [{ name = \"n\", count = true }]",
+        13,
+        "page",
+    ),
+    (12, "dimensions = []\naggregates = []", 12, "1 to 48 aggregates"),
+    (12, "dimensions = []\naggregates = [{ name = \"n\" }]", 14, "exactly one"),
+    (12, "dimensions = []\naggregates = [{ name = \"n\", count = false }]", 14, "true"),
+    (12, "dimensions = []\naggregates = [{ name = \"n\", sum = \"page\" }]", 14, "needs a number"),
+    (12, "dimensions = []\naggregates = [{ name = \"n\", unique = \"ms\" }]", 14, "decimal"),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", quantile = \"step\" }]",
+        14,
+        "take \"ms\" itself",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", quantile = \"ms\", error = 2 }]",
+        14,
+        "0.5",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, where = \"page = 1\" }]",
+        14,
+        "page",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, where = \"pge = 'x'\" }]",
+        14,
+        "page",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true }]\nderived = [{ name = \"d\", sql = \"m / 2\" }]",
+        15,
+        "n",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"u\", unique = \"page\" }, { name = \"u_hll\", count = true }]",
+        14,
+        "collides",
+    ),
+];
+
+#[test]
+fn a_fault_is_named_with_its_line_and_what_was_expected() {
+    let parse = |text: &str| Config::parse(text, "events.toml".as_ref());
+    assert!(parse(&LINES.join("\n")).is_ok());
+    for (replaced, by, line, said) in CASES {
+        let mut lines = LINES;
+        lines[replaced] = by;
+        let Err(error) = parse(&lines.join("\n")) else { panic!("accepted: {by}") };
+        let error = error.to_string();
+        assert!(error.starts_with(&format!("events.toml:{line}: ")), "{by}: {error}");
+        assert!(error.contains(said), "{by}: {error}");
+        assert!(!error.contains('\n'), "{by}: {error}");
+    }
+}
