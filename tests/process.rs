@@ -5,15 +5,12 @@
 
 mod support;
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::Instant;
+use std::process::{Command, Output};
 
 use serde_json::json;
-use support::{PATIENCE, TestServer, ask};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_summarizer");
+use support::TestServer;
+use support::process::{PROGRAM, Process, serve};
 
 fn config(folder: &Path) -> String {
     let folder = folder.display();
@@ -33,74 +30,6 @@ dimensions = ["page"]
 aggregates = [{{ name = "events", count = true }}, {{ name = "n", sum = "n" }}]
 "#
     )
-}
-
-/// A server process that has said what it listens on.
-struct Process {
-    child: Child,
-    events: String,
-    folder: std::path::PathBuf,
-}
-
-impl Process {
-    fn start(folder: &Path, text: &str) -> Self {
-        std::fs::write(folder.join("s.toml"), text).unwrap();
-        let mut child = serve(folder).stderr(Stdio::piped()).spawn().unwrap();
-        let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("listening") {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it listened");
-        }
-        let events = line.split("tcp://").nth(1).and_then(|l| l.split('"').next()).unwrap();
-        let events = format!("tcp://{events}");
-        // Somebody must read on, or the pipe fills.
-        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
-        Self { child, events, folder: folder.to_owned() }
-    }
-
-    fn ask(&self, question: &str) -> serde_json::Value {
-        ask(&zmq::Context::new(), &format!("ipc://{}/ask", self.folder.display()), question)
-    }
-
-    fn send(&self, from: i64, to: i64) {
-        let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
-        socket.set_linger(60_000).unwrap();
-        socket.connect(&self.events).unwrap();
-        for i in from..to {
-            let event = json!({ "ts": 1_795_000_000 + i, "page": format!("p{}", i % 10), "n": i, "user": "u" });
-            socket.send(event.to_string().as_str(), 0).unwrap();
-        }
-    }
-
-    fn signal(&self, signal: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
-    }
-
-    fn wait(mut self) -> std::process::ExitStatus {
-        let begun = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status;
-            }
-            assert!(begun.elapsed() < PATIENCE, "it does not end");
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn serve(folder: &Path) -> Command {
-    let mut command = Command::new(PROGRAM);
-    command.arg("serve").arg("-c").arg(folder.join("s.toml")).env_remove("RUST_LOG");
-    command
 }
 
 /// Runs a command that must fail; gives its one line of stderr.

@@ -1,0 +1,171 @@
+//! A disk that is full while the server runs: checkpoints fail and say so, events are taken
+//! in and questions answered on, and once there is room again everything is stored.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::PATIENCE;
+use support::process::{PROGRAM, Process};
+
+/// A small disk of its own, in a mount namespace that lives as long as this.
+struct SmallDisk {
+    holder: Child,
+    folder: PathBuf,
+    as_root: bool,
+}
+
+impl SmallDisk {
+    /// Mounts it on a folder; none where the machine lets nobody mount.
+    fn new(folder: &Path, size: &str) -> Option<Self> {
+        let as_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
+        let script = format!(
+            "mount -t tmpfs -o size={size} none '{}' && echo mounted && exec sleep 600",
+            folder.display()
+        );
+        let mut holder = Command::new("unshare")
+            .args(if as_root {
+                &["--mount"][..]
+            } else {
+                &["--user", "--map-root-user", "--mount"]
+            })
+            .args(["sh", "-c", &script])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = String::new();
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let disk = Self { holder, folder: folder.to_owned(), as_root };
+        (said == "mounted\n").then_some(disk)
+    }
+
+    /// A command that sees the disk where others see an empty folder.
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.holder.id().to_string(), "--mount"]);
+        if !self.as_root {
+            command.args(["--user", "--preserve-credentials"]);
+        }
+        command.arg(program);
+        command
+    }
+
+    /// The disk as seen from outside.
+    fn path(&self) -> PathBuf {
+        let inside = self.folder.strip_prefix("/").unwrap();
+        Path::new("/proc").join(self.holder.id().to_string()).join("root").join(inside)
+    }
+
+    /// Writes until nothing more fits.
+    fn fill(&self) -> PathBuf {
+        let path = self.path().join("filler");
+        let mut file = std::fs::File::create(&path).unwrap();
+        let zeros = [0u8; 4096];
+        let error = loop {
+            if let Err(error) = file.write_all(&zeros) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
+fn wait_until(process: &Process, what: &str, holds: impl Fn(&Value) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let stats = process.ask(r#"{"get":"stats"}"#);
+        if holds(&stats) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never {what}: {stats:#}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_full_disk_delays_checkpoints_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let disk = folder.path().join("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let Some(disk) = SmallDisk::new(&disk, "24m") else {
+        eprintln!("SKIPPED: this machine lets nobody mount a small disk: nothing was tested");
+        return;
+    };
+    let text = format!(
+        r#"
+data_dir = "{0}/disk/data"
+field = [{{ name = "page" }}, {{ name = "n", type = "int" }}, {{ name = "user" }}]
+[ingest.zmq]
+bind = "tcp://127.0.0.1:*"
+[query.zmq]
+bind = "ipc://{0}/ask"
+[checkpoint]
+interval = "100ms"
+[event]
+time = {{ field = "ts", format = "unix_s" }}
+[[summary]]
+name = "numbers"
+dimensions = ["n"]
+aggregates = [{{ name = "events", count = true }}, {{ name = "users", unique = "user" }}]
+[[summary]]
+name = "pages"
+dimensions = ["page"]
+aggregates = [{{ name = "events", count = true }}, {{ name = "n", sum = "n" }}]
+"#,
+        folder.path().display()
+    );
+    std::fs::write(folder.path().join("s.toml"), text).unwrap();
+    let start = || {
+        let mut command = disk.command(PROGRAM);
+        command.arg("serve").arg("-c").arg(folder.path().join("s.toml"));
+        Process::of(&mut command, folder.path())
+    };
+    let process = start();
+    process.send(0, 5000);
+    wait_until(&process, "stored", |s| s["stored_sequence"] == 5000);
+
+    let filler = disk.fill();
+    process.send(5000, 15_000);
+    wait_until(&process, "accepted", |s| s["events_accepted"] == 15_000);
+    wait_until(&process, "failed twice", |s| s["checkpoints_failed"].as_u64() > Some(1));
+    // Old rows change while their last change waits for the disk.
+    process.send(0, 5000);
+    let sum = |to: i64| to * (to - 1) / 2;
+    let all = sum(15_000) + sum(5000);
+    wait_until(&process, "accepted", |s| s["events_accepted"] == 20_000);
+    let pages = r#"{"summary":"pages"}"#;
+    assert_eq!(process.ask(pages)["rows"], json!([[20_000, all]]));
+    let numbers = r#"{"summary":"numbers","by":["n"],"select":["events"],"order":"n"}"#;
+    let expected: Vec<Value> =
+        (0..15_000).map(|n| json!([n, if n < 5000 { 2 } else { 1 }])).collect();
+    assert_eq!(process.ask(numbers)["rows"], Value::Array(expected.clone()));
+
+    std::fs::remove_file(filler).unwrap();
+    wait_until(&process, "stored at last", |s| s["stored_sequence"] == 20_000);
+    assert_eq!(process.ask(pages)["rows"], json!([[20_000, all]]));
+    // Killed, so that only what the store holds comes back.
+    process.signal("-KILL");
+    process.wait();
+    let process = start();
+    assert_eq!(process.ask(pages)["rows"], json!([[20_000, all]]));
+    assert_eq!(process.ask(numbers)["rows"], Value::Array(expected));
+    // A stop that cannot store what it holds does not call itself a success.
+    disk.fill();
+    process.send(15_000, 15_100);
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(1));
+}

@@ -1,0 +1,87 @@
+//! The real program as a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::{PATIENCE, ask};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_summarizer");
+
+/// A server process that has said what it listens on.
+pub struct Process {
+    pub child: Child,
+    /// Address of its socket for events.
+    pub events: String,
+    folder: PathBuf,
+}
+
+impl Process {
+    pub fn start(folder: &Path, text: &str) -> Self {
+        std::fs::write(folder.join("s.toml"), text).unwrap();
+        Self::of(&mut serve(folder), folder)
+    }
+
+    /// Runs a command that becomes a server with its question socket at `folder/ask`.
+    pub fn of(command: &mut Command, folder: &Path) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening") {
+            line.clear();
+            assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+        }
+        let events = line.split("tcp://").nth(1).and_then(|l| l.split('"').next()).unwrap();
+        let events = format!("tcp://{events}");
+        // Somebody must read on, or the pipe fills.
+        std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+        Self { child, events, folder: folder.to_owned() }
+    }
+
+    pub fn ask(&self, question: &str) -> serde_json::Value {
+        ask(&zmq::Context::new(), &format!("ipc://{}/ask", self.folder.display()), question)
+    }
+
+    pub fn send(&self, from: i64, to: i64) {
+        let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
+        socket.set_linger(60_000).unwrap();
+        socket.connect(&self.events).unwrap();
+        for i in from..to {
+            let event = json!({ "ts": 1_795_000_000 + i, "page": format!("p{}", i % 10), "n": i, "user": "u" });
+            socket.send(event.to_string().as_str(), 0).unwrap();
+        }
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &id]).status().unwrap().success());
+    }
+
+    pub fn wait(mut self) -> std::process::ExitStatus {
+        let begun = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(begun.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The command that serves `folder/s.toml`.
+pub fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.arg("serve").arg("-c").arg(folder.join("s.toml")).env_remove("RUST_LOG");
+    command
+}
