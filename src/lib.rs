@@ -48,7 +48,6 @@ pub mod limits;
 pub mod metrics;
 pub mod output;
 pub mod partition;
-pub mod prefetch;
 pub mod query;
 pub mod row;
 pub mod sequencer;

@@ -10,7 +10,6 @@ const ROOMS: [&str; 20] = [
     "clock",
     "limits",
     "metrics",
-    "prefetch", //
     "config",
     "event",
     "ingest",

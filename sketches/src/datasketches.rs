@@ -111,12 +111,16 @@ pub fn read(bytes: &[u8]) -> Result<Unique, DecodeError> {
                 return Err(DecodeError::Invalid("an empty sketch has coupons"));
             }
             let length = if compact { None } else { Some(log2_length) };
-            each_coupon(&mut reader, count, length, |coupon| unique.insert(coupon))?;
+            each_coupon(&mut reader, count, length, |coupon| {
+                unique.insert(coupon);
+            })?;
         }
         (SET, 3) => {
             let count = reader.u32_le()?;
             let length = if compact { None } else { Some(log2_length) };
-            each_coupon(&mut reader, count, length, |coupon| unique.insert(coupon))?;
+            each_coupon(&mut reader, count, length, |coupon| {
+                unique.insert(coupon);
+            })?;
         }
         (REGISTERS, 10) => {
             let length = if compact { None } else { Some(log2_length) };

@@ -13,7 +13,8 @@
 //!   saw, however they were ordered, split and merged ([`top::Top`] alone is not).
 //! - **Encodings are canonical.** Equal content gives equal bytes; a decoder accepts
 //!   exactly what an encoder writes, and answers any other bytes with a [`codec::DecodeError`].
-//! - **Pure values.** No I/O, no clock, no threads, no randomness, no unsafe code.
+//! - **Pure values.** No I/O, no clock, no threads, no randomness, no unsafe code
+//!   but a [`prefetch`].
 //!
 //! The expensive part of an update, hashing a value ([`unique::Coupon`]) or finding its
 //! bin ([`quantile::Mapping::bin`]), is apart from the update itself, so that one event
@@ -32,13 +33,14 @@
 //! For other systems: [`ak`] (PostgreSQL's `hll`), [`datasketches`] (Apache), and
 //! [`quantile::Quantile::write_datadog`]. Figures and their measurement are in the README.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod ak;
 pub mod codec;
 pub mod datasketches;
 pub mod fixed;
 pub mod hash;
+pub mod prefetch;
 pub mod quantile;
 pub mod theta;
 pub mod top;

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
+use sketches::prefetch::prefetch;
 use sketches::quantile::Quantile;
 use sketches::unique::Unique;
 
 use super::slab::{Arena, Slab};
-use crate::prefetch::prefetch;
 use crate::row::layout::{HEAD_WORDS, KEY_WORD, MARK_WORD, RowMut};
 use crate::row::{Layout, RowView};
 

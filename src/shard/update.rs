@@ -5,9 +5,6 @@
 //! fetching ahead what the next one reads. Measured on two cores: 56 ns for a look-up by itself,
 //! 16 ns in phases, in a table of ten million rows.
 
-use sketches::quantile::Quantile;
-use sketches::unique::Unique;
-
 use super::cut::Watchers;
 use super::table::{NONE, Table};
 use crate::event::{Column, Value, Values};
@@ -37,6 +34,7 @@ pub fn apply(
         let mut hits = [Hit::default(); CHUNK];
         let hits = &mut hits[..chunk.len()];
         find_rows(table, plan, work, chunk, hits);
+        fetch_sketches(table, plan, work, hits);
         for hit in hits.iter() {
             watchers.before_change(table, hit.row);
             table.touch(hit.row);
@@ -94,13 +92,35 @@ fn find_rows(
     }
 }
 
+/// Starts to fetch what the updates of sketches will read.
+fn fetch_sketches(table: &Table, plan: &SummaryPlan, work: &Work, hits: &[Hit]) {
+    let prepared = &work.prepared;
+    for (update, slot) in plan.updates.iter().zip(&table.layout.slots) {
+        match (update.kind, *slot) {
+            (UpdateKind::Unique(coupons), Slot::Unique(at, _)) => {
+                let coupons = &prepared.coupons[coupons];
+                for hit in hits {
+                    table.uniques.get(hit.row as usize)[at].prefetch(coupons[hit.event as usize]);
+                }
+            }
+            (UpdateKind::Quantile(bins), Slot::Quantile(at)) => {
+                let bins = &prepared.bins[bins];
+                for hit in hits {
+                    table.quantiles.get(hit.row as usize)[at].prefetch(bins[hit.event as usize]);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Updates one aggregate of the rows that were hit.
 fn update_all(
     table: &mut Table,
     aggregate: usize,
     kind: UpdateKind,
     work: &Work,
-    hits: impl Iterator<Item = Hit>,
+    hits: impl Iterator<Item = Hit> + Clone,
 ) {
     let prepared = &work.prepared;
     match (kind, table.layout.slots[aggregate]) {
@@ -128,20 +148,21 @@ fn update_all(
             let coupons = &prepared.coupons[slot];
             for hit in hits {
                 let unique = &mut table.uniques.get_mut(hit.row as usize)[at];
-                let before = Unique::heap_bytes(unique);
-                unique.insert(coupons[hit.event as usize]);
-                table.heap_bytes = table.heap_bytes + unique.heap_bytes() - before;
+                table.heap_bytes += unique.insert(coupons[hit.event as usize]);
             }
         }
         (UpdateKind::Quantile(slot), Slot::Quantile(at)) => {
             let (bins, number) = (&prepared.bins[slot], prepared.bin_numbers[slot]);
             let (values, fixed) = (&prepared.numbers[number], &prepared.fixed[number]);
+            for hit in hits.clone() {
+                let quantile = &table.quantiles.get(hit.row as usize)[at];
+                quantile.prefetch_bin(bins[hit.event as usize]);
+            }
             for hit in hits {
                 let event = hit.event as usize;
                 let quantile = &mut table.quantiles.get_mut(hit.row as usize)[at];
-                let before = Quantile::heap_bytes(quantile);
-                quantile.insert(bins[event], values[event], fixed[event]);
-                table.heap_bytes = table.heap_bytes + quantile.heap_bytes() - before;
+                let growth = quantile.insert(bins[event], values[event], fixed[event]);
+                table.heap_bytes = table.heap_bytes.wrapping_add_signed(growth);
             }
         }
         (UpdateKind::Min(field), Slot::Min(place)) => {

@@ -39,23 +39,43 @@ impl Quantile {
     /// Counts `value`, which is finite, falls into `bin` and is `fixed` units of 2⁻⁶⁴.
     ///
     /// Every value of one distribution must have its bin from the same [`Mapping`].
+    ///
+    /// Gives by how many bytes its heap memory grew.
     #[inline]
-    pub fn insert(&mut self, bin: Bin, value: f64, fixed: i128) {
+    pub fn insert(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
         let value = value + 0.0; // −0 is 0.
         // The busiest first.
         if let Storage::Dense(dense) = &mut self.0 {
             dense.head.insert(value, fixed);
             return match bin.sign() {
-                0 => dense.zero += 1,
+                0 => {
+                    dense.zero += 1;
+                    0
+                }
                 sign => dense.sides[usize::from(sign > 0)].insert(bin.index()),
             };
         }
-        self.insert_small(bin, value, fixed);
+        self.insert_small(bin, value, fixed)
+    }
+
+    /// Asks for the memory that inserting into `bin` will read, once the sketch itself is
+    /// near.
+    #[inline]
+    pub fn prefetch(&self, bin: Bin) {
+        self.0.prefetch(bin);
+    }
+
+    /// Asks for the count of `bin`, once what [`Quantile::prefetch`] asked for is near.
+    #[inline]
+    pub fn prefetch_bin(&self, bin: Bin) {
+        if let Storage::Dense(dense) = &self.0 {
+            dense.sides[usize::from(bin.sign() > 0)].prefetch(bin.index());
+        }
     }
 
     /// As [`Quantile::insert`], while bins are not dense.
     #[inline(never)]
-    fn insert_small(&mut self, bin: Bin, value: f64, fixed: i128) {
+    fn insert_small(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
         match self.0.view_mut() {
             ViewMut::Dense(_) => unreachable!("dense bins were handled"),
             ViewMut::Sparse { len, head, bins, counts } => {
@@ -64,14 +84,14 @@ impl Quantile {
                 if at < used && bins[at] == bin.to_i32() {
                     match counts[at].checked_add(1) {
                         Some(count) => counts[at] = count,
-                        None => self.add(bin, 1),
+                        None => return self.growth(|q| q.add(bin, 1)),
                     }
                 } else if used < bins.len() && !folds(&bins[..used], bin) {
                     open_place(bins, counts, at, used);
                     (bins[at], counts[at]) = (bin.to_i32(), 1);
                     *len += 1;
                 } else {
-                    self.add(bin, 1);
+                    return self.growth(|q| q.add(bin, 1));
                 }
             }
             ViewMut::Few { len, values, bins } => {
@@ -81,13 +101,25 @@ impl Quantile {
                     (values[at], bins[at]) = (value, bin.to_i32());
                     *len += 1;
                 } else if at < MOST_FEW && plain {
-                    self.lengthen(bin, value);
+                    return self.growth(|q| q.lengthen(bin, value));
                 } else {
-                    self.make_binned();
-                    self.insert(bin, value, fixed);
+                    return self.growth(|q| {
+                        q.make_binned();
+                        q.insert(bin, value, fixed);
+                    });
                 }
             }
         }
+        0
+    }
+
+    /// Changes the sketch; gives by how many bytes its heap memory grew.
+    #[cold]
+    #[inline(never)]
+    fn growth(&mut self, change: impl FnOnce(&mut Self)) -> isize {
+        let before = self.heap_bytes();
+        change(self);
+        self.heap_bytes().wrapping_sub(before) as isize
     }
 
     /// Counts the values of `other` as well.

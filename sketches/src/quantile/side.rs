@@ -3,6 +3,7 @@
 //! lower is counted in the lowest of these, and counted again as folded.
 
 use super::BINS;
+use crate::prefetch::prefetch;
 
 /// The run is lengthened by at least so many bins, or an eighth, so that it seldom is.
 const STEP: i32 = 16;
@@ -36,9 +37,17 @@ impl Side {
         self.counts.capacity() * 2 + self.carries.capacity() * size_of::<(i32, u64)>()
     }
 
-    /// Counts one value.
+    /// Asks for the count of `index`.
     #[inline]
-    pub(super) fn insert(&mut self, index: i32) {
+    pub(super) fn prefetch(&self, index: i32) {
+        if let Some(count) = self.counts.get(index.wrapping_sub(self.base) as usize) {
+            prefetch(count);
+        }
+    }
+
+    /// Counts one value; gives by how many bytes its heap memory grew.
+    #[inline]
+    pub(super) fn insert(&mut self, index: i32) -> isize {
         // One comparison for both ends; past the highest bin, the rest has to move.
         if let Some(count) = self.counts.get_mut(index.wrapping_sub(self.base) as usize)
             && index <= self.highest
@@ -46,8 +55,11 @@ impl Side {
             && index > self.highest - BINS
         {
             *count += 1;
+            0
         } else {
+            let before = self.heap_bytes();
             self.add(index, 1);
+            self.heap_bytes().wrapping_sub(before) as isize
         }
     }
 

@@ -28,11 +28,10 @@ pub fn insert_batch(sketches: &mut [Unique], rows: &[u32], coupons: &[Coupon]) {
         }
         for (kind, length) in kinds.iter().zip(lengths) {
             for some in kind[..length].chunks(NEAR) {
-                let near = some.iter().fold(0, |near, &at| {
+                for &at in some {
                     let (row, coupon) = (rows[usize::from(at)], coupons[usize::from(at)]);
-                    near ^ sketches[row as usize].0.touch(coupon.to_bits())
-                });
-                std::hint::black_box(near);
+                    sketches[row as usize].prefetch(coupon);
+                }
                 for &at in some {
                     let (row, coupon) = (rows[usize::from(at)], coupons[usize::from(at)]);
                     sketches[row as usize].insert(coupon);

@@ -73,9 +73,13 @@ impl Unique {
             let room = Reader::u64(&mut reader.clone())?.min(reader.rest().len() as u64);
             let room = (room as usize).clamp(1, most_coupons(shape.log2m())) - 1;
             unique.0 = Storage::with_room(shape, room.max(3));
-            each_coupon(&mut reader, shape, kind, |coupon| unique.insert(coupon))?;
+            each_coupon(&mut reader, shape, kind, |coupon| {
+                unique.insert(coupon);
+            })?;
         } else {
-            each_coupon(&mut reader, shape, kind, |coupon| unique.insert(coupon))?;
+            each_coupon(&mut reader, shape, kind, |coupon| {
+                unique.insert(coupon);
+            })?;
         }
         reader.finish()?;
         Ok(unique)

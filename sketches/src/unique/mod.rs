@@ -55,10 +55,17 @@ impl Unique {
         Self(Storage::empty(Shape::new(family, log2m)))
     }
 
-    /// Counts the value of `coupon`, which must be of the same family.
+    /// Counts the value of `coupon`, which must be of the same family. Gives by how many
+    /// bytes its heap memory grew.
     #[inline]
-    pub fn insert(&mut self, coupon: Coupon) {
-        self.insert_bits(coupon.to_bits());
+    pub fn insert(&mut self, coupon: Coupon) -> usize {
+        self.insert_bits(coupon.to_bits())
+    }
+
+    /// Asks for the memory that inserting `coupon` will read, once the sketch itself is near.
+    #[inline]
+    pub fn prefetch(&self, coupon: Coupon) {
+        self.0.prefetch(coupon.to_bits());
     }
 
     /// Counts the values of `other` as well. Of different log2m, the lesser remains.
@@ -152,48 +159,53 @@ impl Unique {
 
     /// Counts a coupon.
     #[inline]
-    fn insert_bits(&mut self, bits: u32) {
+    fn insert_bits(&mut self, bits: u32) -> usize {
         let Some(Boxed { shape, len, words }) = self.0.boxed_mut() else {
             return self.insert_inline(bits);
         };
         if shape.is_dense() {
             raise(words.as_flattened_mut(), shape, bits);
         } else if let Err(set::Full) = set::insert(shape, words, len, bits) {
-            self.grow(bits);
+            return self.grow(bits);
         }
+        0
     }
 
     /// Counts the coupons in `places`, of which some may be free.
     fn insert_places(&mut self, places: &[Word]) {
-        coupons(places).for_each(|bits| self.insert_bits(bits));
+        for bits in coupons(places) {
+            self.insert_bits(bits);
+        }
     }
 
     /// As long as the coupons fit into the sketch itself.
     #[inline]
-    fn insert_inline(&mut self, bits: u32) {
+    fn insert_inline(&mut self, bits: u32) -> usize {
         if let Storage::Inline { len, places, .. } = &mut self.0 {
             if places.contains(&bits.to_le_bytes()) {
-                return;
+                return 0;
             }
             if let Some(place) = places.get_mut(usize::from(*len)) {
                 *place = bits.to_le_bytes();
                 *len += 1;
-                return;
+                return 0;
             }
         }
-        self.grow(bits);
+        self.grow(bits)
     }
 
     /// Moves the coupons to a longer box, or turns them into registers, and inserts `bits`,
-    /// which is known to be new.
+    /// which is known to be new. Every step is to more memory; gives by how much.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, bits: u32) {
-        let View::Coupons { len, places } = self.0.view() else { return };
+    fn grow(&mut self, bits: u32) -> usize {
+        let before = self.heap_bytes();
+        let View::Coupons { len, places } = self.0.view() else { return 0 };
         let shape = self.shape();
         if len as usize >= most_coupons(shape.log2m()) {
             self.make_registers();
-            return self.insert_bits(bits);
+            self.insert_bits(bits);
+            return self.heap_bytes().saturating_sub(before);
         }
         let mut longer = Storage::with_room(shape, len as usize);
         if let Some(Boxed { shape, len: new_len, words }) = longer.boxed_mut() {
@@ -202,6 +214,7 @@ impl Unique {
             *new_len = len + 1;
         }
         self.0 = longer;
+        self.heap_bytes() - before
     }
 
     /// Turns coupons into registers.

@@ -6,6 +6,7 @@
 //! (not of an enum that has the coupons inline as well, hence two).
 
 use super::coupon::Shape;
+use crate::prefetch::prefetch;
 
 /// A coupon, least significant byte first, or four registers.
 pub(super) type Word = [u8; 4];
@@ -144,17 +145,21 @@ impl Storage {
         }
     }
 
-    /// Reads what an insertion would read first, so that it is near.
+    /// Asks for what an insertion would read first.
     #[inline]
-    pub(super) fn touch(&self, bits: u32) -> u32 {
-        let Self::Boxed(boxed) = self else { return 0 };
+    pub(super) fn prefetch(&self, bits: u32) {
+        let Self::Boxed(boxed) = self else { return };
         let (shape, words) = (boxed.shape(), boxed.words());
-        let at = match shape.kind() {
-            1 => 0,
-            2 => super::set::home(bits, words.len() / 16) * 16,
-            _ => shape.register(bits).0 / size_of::<Word>(),
-        };
-        words.get(at).map_or(0, |&word| u32::from_le_bytes(word))
+        match shape.kind() {
+            1 => prefetch(words),
+            2 => {
+                // A group need not begin where a line does.
+                let group = super::set::home(bits, words.len() / 16) * 16;
+                prefetch(&words[group]);
+                prefetch(&words[group + 15]);
+            }
+            _ => prefetch(&words[shape.register(bits).0 / size_of::<Word>()]),
+        }
     }
 
     /// What it holds.

@@ -1,7 +1,10 @@
-//! Asks the processor to fetch memory that will be needed soon. The only `unsafe` of the
-//! data path: a prefetch reads and writes nothing and may be given any address.
+//! Asks the processor for memory ahead of its use. The only `unsafe`: a prefetch reads and
+//! writes nothing and may be given any address.
+//!
+//! With millions of sketches an update waits for memory that no cache holds. Whoever has
+//! many updates at hand asks for all of their memory first and makes them after.
 
-/// Starts to fetch the cache line at which `item` lies.
+/// Asks for the cache line at which `item` begins.
 #[inline(always)]
 #[allow(unsafe_code)]
 pub fn prefetch<T: ?Sized>(item: &T) {
