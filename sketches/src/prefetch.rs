@@ -4,16 +4,32 @@
 //! With millions of sketches an update waits for memory that no cache holds. Whoever has
 //! many updates at hand asks for all of their memory first and makes them after.
 
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// Asks for the cache line at which `item` begins.
 #[inline(always)]
-#[allow(unsafe_code)]
 pub fn prefetch<T: ?Sized>(item: &T) {
+    ask(std::ptr::from_ref(item).cast());
+}
+
+/// Asks for the cache line at which `item` begins and for the next, which need not be its own.
+#[inline(always)]
+pub fn prefetch_pair<T: ?Sized>(item: &T) {
+    let first = std::ptr::from_ref(item).cast::<i8>();
+    ask(first);
+    ask(first.wrapping_add(LINE));
+}
+
+#[inline(always)]
+#[allow(unsafe_code)]
+fn ask(address: *const i8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint; it cannot fault and changes no memory, and SSE is part of x86-64.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(item).cast::<i8>());
+        _mm_prefetch::<_MM_HINT_T0>(address);
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = item;
+    let _ = address;
 }

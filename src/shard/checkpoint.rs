@@ -172,7 +172,9 @@ impl CheckpointJob {
     pub fn undo(self, live: &mut HashMap<TableId, Table>) {
         for cut in self.cuts.into_iter().filter(|c| c.detached.is_none()) {
             if let Some(table) = live.get_mut(&cut.id) {
-                cut.rows.into_iter().for_each(|row| table.touch(row));
+                for row in cut.rows {
+                    table.touch(row);
+                }
             }
         }
     }

@@ -130,12 +130,13 @@ impl<'a> Watchers<'a> {
         Self { id, scans, checkpoint }
     }
 
+    /// Whether nobody reads.
+    pub fn is_empty(&self) -> bool {
+        self.scans.is_empty() && self.checkpoint.is_none()
+    }
+
     /// Shows them a row before it changes.
-    #[inline]
     pub fn before_change(&mut self, table: &Table, row: u32) {
-        if self.scans.is_empty() && self.checkpoint.is_none() {
-            return;
-        }
         if let Some(job) = &mut self.checkpoint {
             job.save_ahead(self.id, table, row);
         }

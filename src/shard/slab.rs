@@ -1,6 +1,8 @@
 //! Growing storage in pages: rows never move, so that growth copies nothing and no moment
 //! needs twice the memory. The first page grows by doubling, for the many small tables.
 
+use sketches::prefetch::prefetch_pair;
+
 const PAGE_ROWS: usize = 1024;
 
 /// Rows of `stride` items each.
@@ -38,22 +40,52 @@ impl<T> Slab<T> {
 
     /// A row.
     #[inline]
-    pub fn get(&self, row: usize) -> &[T] {
+    pub fn row(&self, row: u32) -> &[T] {
         if self.stride == 0 {
             return &[];
         }
-        let start = row % PAGE_ROWS * self.stride;
-        &self.pages[row / PAGE_ROWS][start..start + self.stride]
+        let (page, start) = self.place(row);
+        &self.pages[page][start..start + self.stride]
     }
 
     /// A row, to be changed.
     #[inline]
-    pub fn get_mut(&mut self, row: usize) -> &mut [T] {
+    pub fn row_mut(&mut self, row: u32) -> &mut [T] {
         if self.stride == 0 {
             return &mut [];
         }
-        let start = row % PAGE_ROWS * self.stride;
-        &mut self.pages[row / PAGE_ROWS][start..start + self.stride]
+        let (page, start) = self.place(row);
+        &mut self.pages[page][start..start + self.stride]
+    }
+
+    /// One item of a row, which must be below the stride.
+    #[inline]
+    pub fn item(&self, row: u32, item: usize) -> &T {
+        let (page, start) = self.place(row);
+        &self.pages[page][start + item]
+    }
+
+    /// One item of a row, to be changed.
+    #[inline]
+    pub fn item_mut(&mut self, row: u32, item: usize) -> &mut T {
+        let (page, start) = self.place(row);
+        &mut self.pages[page][start + item]
+    }
+
+    /// Starts to fetch a row.
+    #[inline]
+    pub fn prefetch(&self, row: u32) {
+        let (page, start) = self.place(row);
+        if let Some(first) = self.pages.get(page).and_then(|p| p.get(start)) {
+            prefetch_pair(first);
+        }
+    }
+
+    /// The page of a row, and where on it.
+    #[inline]
+    fn place(&self, row: u32) -> (usize, usize) {
+        let row = row as usize;
+        (row / PAGE_ROWS, row % PAGE_ROWS * self.stride)
     }
 
     /// Bytes of the pages.

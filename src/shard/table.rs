@@ -84,28 +84,26 @@ impl Table {
 
     /// The pieces of a row's key.
     pub fn key(&self, row: u32) -> &[u8] {
-        self.keys.get(self.words.get(row as usize)[KEY_WORD])
+        self.keys.get(*self.words.item(row, KEY_WORD))
     }
 
     /// A row.
     pub fn row(&self, row: u32) -> RowView<'_> {
-        let row = row as usize;
         RowView {
-            words: self.words.get(row),
-            uniques: self.uniques.get(row),
-            quantiles: self.quantiles.get(row),
-            texts: self.texts.get(row),
+            words: self.words.row(row),
+            uniques: self.uniques.row(row),
+            quantiles: self.quantiles.row(row),
+            texts: self.texts.row(row),
         }
     }
 
     /// A row, to be changed.
     pub fn row_mut(&mut self, row: u32) -> RowMut<'_> {
-        let row = row as usize;
         RowMut {
-            words: self.words.get_mut(row),
-            uniques: self.uniques.get_mut(row),
-            quantiles: self.quantiles.get_mut(row),
-            texts: self.texts.get_mut(row),
+            words: self.words.row_mut(row),
+            uniques: self.uniques.row_mut(row),
+            quantiles: self.quantiles.row_mut(row),
+            texts: self.texts.row_mut(row),
         }
     }
 
@@ -144,7 +142,9 @@ impl Table {
                 0 => return NONE,
                 slot if slot as u32 == hash => {
                     let row = (slot >> 32) as u32 - 1;
-                    prefetch(&self.words.get(row as usize)[KEY_WORD]);
+                    self.words.prefetch(row);
+                    self.uniques.prefetch(row);
+                    self.quantiles.prefetch(row);
                     return row;
                 }
                 _ => at = (at + 1) & mask,
@@ -152,17 +152,10 @@ impl Table {
         }
     }
 
-    /// Starts to fetch the key and the sketches of a row.
+    /// Starts to fetch the key of a row.
     #[inline]
-    pub fn fetch_row(&self, row: u32) {
-        let row = row as usize;
-        prefetch(self.keys.get(self.words.get(row)[KEY_WORD]));
-        if let Some(first) = self.uniques.get(row).first() {
-            prefetch(first);
-        }
-        if let Some(first) = self.quantiles.get(row).first() {
-            prefetch(first);
-        }
+    pub fn fetch_key(&self, row: u32) {
+        prefetch(self.key(row));
     }
 
     /// The row of a key, given as pieces.
@@ -194,9 +187,9 @@ impl Table {
     pub fn has_key<'a>(&self, row: u32, pieces: impl Iterator<Item = &'a [u8]>) -> bool {
         let mut rest = self.key(row);
         for piece in pieces {
-            match rest.strip_prefix(piece) {
-                Some(after) => rest = after,
-                None => return false,
+            match rest.split_at_checked(piece.len()) {
+                Some((start, after)) if equal(start, piece) => rest = after,
+                _ => return false,
             }
         }
         rest.is_empty()
@@ -229,7 +222,7 @@ impl Table {
     /// The epoch in which a row was changed last; 0: not since it was stored.
     #[inline]
     pub fn epoch_of(&self, row: u32) -> u16 {
-        (self.words.get(row as usize)[MARK_WORD] >> EPOCH_SHIFT) as u16
+        (self.words.item(row, MARK_WORD) >> EPOCH_SHIFT) as u16
     }
 
     /// The epoch that changes now.
@@ -238,17 +231,20 @@ impl Table {
     }
 
     fn set_epoch(&mut self, row: u32, epoch: u16) {
-        let mark = &mut self.words.get_mut(row as usize)[MARK_WORD];
-        *mark = *mark & ((1 << EPOCH_SHIFT) - 1) | u64::from(epoch) << EPOCH_SHIFT;
+        let mark = self.words.item_mut(row, MARK_WORD);
+        *mark = with_epoch(*mark, epoch);
     }
 
-    /// Notes that a row changes.
+    /// Notes that a row changes; gives its words.
     #[inline]
-    pub fn touch(&mut self, row: u32) {
-        if self.epoch_of(row) != self.epoch {
-            self.set_epoch(row, self.epoch);
+    pub fn touch(&mut self, row: u32) -> &mut [u64] {
+        let words = self.words.row_mut(row);
+        let mark = words[MARK_WORD];
+        if (mark >> EPOCH_SHIFT) as u16 != self.epoch {
+            words[MARK_WORD] = with_epoch(mark, self.epoch);
             self.dirty.push(row);
         }
+        words
     }
 
     /// Notes that a row is stored as it is.
@@ -266,6 +262,31 @@ impl Table {
     /// The rows that changed since the last cut.
     pub fn dirty(&self) -> &[u32] {
         &self.dirty
+    }
+}
+
+/// A mark word with another epoch.
+#[inline]
+fn with_epoch(mark: u64, epoch: u16) -> u64 {
+    mark & ((1 << EPOCH_SHIFT) - 1) | u64::from(epoch) << EPOCH_SHIFT
+}
+
+/// Whether two texts of one length are equal. Pieces of keys are mostly so short that a call
+/// to compare them would cost more than the comparison.
+#[inline(always)]
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    let eights = |text: &[u8]| {
+        let ends = (text.first_chunk::<8>()?, text.last_chunk::<8>()?);
+        Some((u64::from_ne_bytes(*ends.0), u64::from_ne_bytes(*ends.1)))
+    };
+    let fours = |text: &[u8]| {
+        let ends = (text.first_chunk::<4>()?, text.last_chunk::<4>()?);
+        Some((u32::from_ne_bytes(*ends.0), u32::from_ne_bytes(*ends.1)))
+    };
+    match a.len() {
+        8..=16 => eights(a) == eights(b),
+        4..=7 => fours(a) == fours(b),
+        _ => a == b,
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::cut::Watchers;
 use super::table::{NONE, Table};
-use crate::event::{Column, Value, Values};
+use crate::event::{Bitmap, Column, Value, Values};
 use crate::partition::{Entry, SummaryPlan, UpdateKind, Work};
 use crate::row::layout::{MARK_WORD, Place, Slot, read_sum, write_sum};
 use crate::row::state::{add, word_of_float};
@@ -30,15 +30,16 @@ pub fn apply(
     entries: &[Entry],
     watchers: &mut Watchers<'_>,
 ) {
+    let counters = Counters::new(table, plan, work);
     for chunk in entries.chunks(CHUNK) {
         let mut hits = [Hit::default(); CHUNK];
         let hits = &mut hits[..chunk.len()];
         find_rows(table, plan, work, chunk, hits);
         fetch_sketches(table, plan, work, hits);
-        for hit in hits.iter() {
-            watchers.before_change(table, hit.row);
-            table.touch(hit.row);
+        if !watchers.is_empty() {
+            hits.iter().for_each(|hit| watchers.before_change(table, hit.row));
         }
+        counters.update(table, hits);
         for (aggregate, update) in plan.updates.iter().enumerate() {
             if table.has_nulls {
                 mark_defined(table, aggregate, update.selection, work, hits);
@@ -62,7 +63,7 @@ fn mark_defined(table: &mut Table, aggregate: usize, selection: usize, work: &Wo
     }
     let selected = &work.prepared.selected[selection];
     for hit in hits.iter().filter(|h| selected.get(h.event as usize)) {
-        table.words.get_mut(hit.row as usize)[MARK_WORD] |= 1 << aggregate;
+        *table.words.item_mut(hit.row, MARK_WORD) |= 1 << aggregate;
     }
 }
 
@@ -79,7 +80,7 @@ fn find_rows(
     for (hit, entry) in hits.iter_mut().zip(chunk) {
         *hit = Hit { row: table.candidate(entry.hash), event: entry.event };
     }
-    hits.iter().filter(|h| h.row != NONE).for_each(|h| table.fetch_row(h.row));
+    hits.iter().filter(|h| h.row != NONE).for_each(|h| table.fetch_key(h.row));
     for (hit, entry) in hits.iter_mut().zip(chunk) {
         let event = entry.event as usize;
         let pieces = plan.dimensions.iter().map(|&slot| work.prepared.pieces[slot].get(event));
@@ -94,22 +95,78 @@ fn find_rows(
 
 /// Starts to fetch what the updates of sketches will read.
 fn fetch_sketches(table: &Table, plan: &SummaryPlan, work: &Work, hits: &[Hit]) {
-    let prepared = &work.prepared;
     for (update, slot) in plan.updates.iter().zip(&table.layout.slots) {
         match (update.kind, *slot) {
             (UpdateKind::Unique(coupons), Slot::Unique(at, _)) => {
-                let coupons = &prepared.coupons[coupons];
+                let coupons = &work.prepared.coupons[coupons];
                 for hit in hits {
-                    table.uniques.get(hit.row as usize)[at].prefetch(coupons[hit.event as usize]);
+                    table.uniques.item(hit.row, at).prefetch(coupons[hit.event as usize]);
                 }
             }
-            (UpdateKind::Quantile(bins), Slot::Quantile(at)) => {
-                let bins = &prepared.bins[bins];
-                for hit in hits {
-                    table.quantiles.get(hit.row as usize)[at].prefetch(bins[hit.event as usize]);
-                }
+            (UpdateKind::Quantile(_), Slot::Quantile(at)) => {
+                hits.iter().for_each(|hit| table.quantiles.item(hit.row, at).prefetch());
             }
             _ => {}
+        }
+    }
+}
+
+/// The aggregates that are words of the row itself, updated in one pass.
+struct Counters<'a>(Vec<Counter<'a>>);
+
+struct Counter<'a> {
+    at: usize,
+    amount: Amount<'a>,
+    /// Which events it sees; none: all.
+    selected: Option<&'a Bitmap>,
+}
+
+enum Amount<'a> {
+    One,
+    Int(&'a [i64]),
+    Fixed(&'a [i128]),
+}
+
+impl<'a> Counters<'a> {
+    fn new(table: &Table, plan: &SummaryPlan, work: &'a Work) -> Self {
+        let counters = plan.updates.iter().zip(&table.layout.slots).filter_map(|(update, slot)| {
+            let (at, amount) = match (update.kind, *slot) {
+                (UpdateKind::Count, Slot::Count(at)) => (at, Amount::One),
+                (UpdateKind::SumInt(field), Slot::Sum(at)) => {
+                    let Values::Int(values) = &work.batch.fields[field].values else { return None };
+                    (at, Amount::Int(values))
+                }
+                (UpdateKind::SumFloat(number), Slot::FixedSum(at)) => {
+                    (at, Amount::Fixed(&work.prepared.fixed[number]))
+                }
+                _ => return None,
+            };
+            let selected = (!work.prepared.all_selected[update.selection])
+                .then(|| &work.prepared.selected[update.selection]);
+            Some(Counter { at, amount, selected })
+        });
+        Self(counters.collect())
+    }
+
+    /// Notes that the rows change, and counts.
+    fn update(&self, table: &mut Table, hits: &[Hit]) {
+        for hit in hits {
+            let (words, event) = (table.touch(hit.row), hit.event as usize);
+            for Counter { at, amount, selected } in &self.0 {
+                if selected.is_some_and(|s| !s.get(event)) {
+                    continue;
+                }
+                match amount {
+                    Amount::One => words[*at] += 1,
+                    Amount::Int(values) => {
+                        let sum = add(read_sum(words, *at), i128::from(values[event]));
+                        write_sum(words, *at, sum);
+                    }
+                    Amount::Fixed(values) => {
+                        write_sum(words, *at, add(read_sum(words, *at), values[event]));
+                    }
+                }
+            }
         }
     }
 }
@@ -124,30 +181,11 @@ fn update_all(
 ) {
     let prepared = &work.prepared;
     match (kind, table.layout.slots[aggregate]) {
-        (UpdateKind::Count, Slot::Count(at)) => {
-            for hit in hits {
-                table.words.get_mut(hit.row as usize)[at] += 1;
-            }
-        }
-        (UpdateKind::SumInt(field), Slot::Sum(at)) => {
-            let Values::Int(values) = &work.batch.fields[field].values else { return };
-            for hit in hits {
-                let words = table.words.get_mut(hit.row as usize);
-                let value = i128::from(values[hit.event as usize]);
-                write_sum(words, at, add(read_sum(words, at), value));
-            }
-        }
-        (UpdateKind::SumFloat(number), Slot::FixedSum(at)) => {
-            let values = &prepared.fixed[number];
-            for hit in hits {
-                let words = table.words.get_mut(hit.row as usize);
-                write_sum(words, at, add(read_sum(words, at), values[hit.event as usize]));
-            }
-        }
+        (UpdateKind::Count | UpdateKind::SumInt(_) | UpdateKind::SumFloat(_), _) => {}
         (UpdateKind::Unique(slot), Slot::Unique(at, _)) => {
             let coupons = &prepared.coupons[slot];
             for hit in hits {
-                let unique = &mut table.uniques.get_mut(hit.row as usize)[at];
+                let unique = table.uniques.item_mut(hit.row, at);
                 table.heap_bytes += unique.insert(coupons[hit.event as usize]);
             }
         }
@@ -155,39 +193,22 @@ fn update_all(
             let (bins, number) = (&prepared.bins[slot], prepared.bin_numbers[slot]);
             let (values, fixed) = (&prepared.numbers[number], &prepared.fixed[number]);
             for hit in hits.clone() {
-                let quantile = &table.quantiles.get(hit.row as usize)[at];
-                quantile.prefetch_bin(bins[hit.event as usize]);
+                table.quantiles.item(hit.row, at).prefetch_bin(bins[hit.event as usize]);
             }
             for hit in hits {
                 let event = hit.event as usize;
-                let quantile = &mut table.quantiles.get_mut(hit.row as usize)[at];
+                let quantile = table.quantiles.item_mut(hit.row, at);
                 let growth = quantile.insert(bins[event], values[event], fixed[event]);
                 table.heap_bytes = table.heap_bytes.wrapping_add_signed(growth);
             }
         }
         (UpdateKind::Min(field), Slot::Min(place)) => {
-            keep(
-                table,
-                aggregate,
-                place,
-                None,
-                &work.batch.fields[field],
-                work,
-                hits,
-                |new, old| new < old,
-            );
+            let column = &work.batch.fields[field];
+            keep(table, aggregate, place, None, column, work, hits, |new, old| new < old);
         }
         (UpdateKind::Max(field), Slot::Max(place)) => {
-            keep(
-                table,
-                aggregate,
-                place,
-                None,
-                &work.batch.fields[field],
-                work,
-                hits,
-                |new, old| new > old,
-            );
+            let column = &work.batch.fields[field];
+            keep(table, aggregate, place, None, column, work, hits, |new, old| new > old);
         }
         (UpdateKind::Last(field), Slot::Last(time, place)) => {
             let column = &work.batch.fields[field];
@@ -213,7 +234,7 @@ fn keep(
     wins: impl Fn(Rank<'_>, Rank<'_>) -> bool,
 ) {
     for hit in hits {
-        let (row, event) = (hit.row as usize, hit.event as usize);
+        let (row, event) = (hit.row, hit.event as usize);
         let time = time_word.map_or(0, |_| work.batch.time_us[event]);
         let (word, text): (i64, &[u8]) = match column.get(event) {
             Value::Null => continue,
@@ -222,12 +243,12 @@ fn keep(
             Value::Float(f) => (word_of_float(f), b""),
             Value::Bool(b) => (i64::from(b), b""),
         };
-        let words = table.words.get_mut(row);
+        let words = table.words.row_mut(row);
         let has = words[MARK_WORD] >> aggregate & 1 == 1;
         let old_time = time_word.map_or(0, |at| words[at] as i64);
         let (old_word, old_text): (i64, &[u8]) = match place {
             Place::Word(at) => (words[at] as i64, b""),
-            Place::Text(at) => (0, &table.texts.get(row)[at]),
+            Place::Text(at) => (0, table.texts.item(row, at)),
         };
         if has && !wins((time, word, text), (old_time, old_word, old_text)) {
             continue;
@@ -240,7 +261,7 @@ fn keep(
             Place::Word(at) => words[at] = word as u64,
             Place::Text(at) => {
                 table.heap_bytes = table.heap_bytes + text.len() - old_text.len();
-                table.texts.get_mut(row)[at] = text.into();
+                *table.texts.item_mut(row, at) = text.into();
             }
         }
     }

@@ -58,11 +58,10 @@ impl Quantile {
         self.insert_small(bin, value, fixed)
     }
 
-    /// Asks for the memory that inserting into `bin` will read, once the sketch itself is
-    /// near.
+    /// Asks for the memory that inserting will read first, once the sketch itself is near.
     #[inline]
-    pub fn prefetch(&self, bin: Bin) {
-        self.0.prefetch(bin);
+    pub fn prefetch(&self) {
+        self.0.prefetch();
     }
 
     /// Asks for the count of `bin`, once what [`Quantile::prefetch`] asked for is near.

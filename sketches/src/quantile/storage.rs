@@ -3,10 +3,9 @@
 //! As with unique counts, boxes hold arrays whose length is part of their type, so that
 //! their pointer is thin.
 
-use super::Bin;
 use super::head::Head;
 use super::side::Side;
-use crate::prefetch::prefetch;
+use crate::prefetch::prefetch_pair;
 
 /// A few values as they are.
 #[derive(Clone)]
@@ -129,22 +128,15 @@ macro_rules! storage {
                 }
             }
 
-            /// Asks for what inserting into a bin would read first.
+            /// Asks for what inserting would read first.
             #[inline]
-            pub(super) fn prefetch(&self, bin: Bin) {
+            pub(super) fn prefetch(&self) {
                 match self {
                     Self::Inline { .. } => {}
-                    $(Self::$Few { body, .. } => prefetch(&**body),)*
-                    $(Self::$Sparse { body, .. } => {
-                        // The rest of a long one follows by itself.
-                        prefetch(&body.head);
-                        prefetch(&body.bins);
-                        prefetch(&body.counts);
-                    })*
-                    Self::Dense(dense) => {
-                        prefetch(&dense.head);
-                        prefetch(&dense.sides[usize::from(bin.sign() > 0)]);
-                    }
+                    // The same for all, so that no jump depends on the kind.
+                    $(Self::$Few { body, .. } => prefetch_pair(&**body),)*
+                    $(Self::$Sparse { body, .. } => prefetch_pair(&**body),)*
+                    Self::Dense(dense) => prefetch_pair(&**dense),
                 }
             }
 
@@ -206,7 +198,7 @@ impl Dense {
 
     /// Counts `count` values in a bin; the head is for the caller to change.
     #[inline]
-    pub(super) fn add(&mut self, bin: Bin, count: u64) {
+    pub(super) fn add(&mut self, bin: super::Bin, count: u64) {
         match bin.sign() {
             0 => self.zero += count,
             sign => self.sides[usize::from(sign > 0)].add(bin.index(), count),
