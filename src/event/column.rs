@@ -2,6 +2,26 @@
 
 use super::bitmap::Bitmap;
 
+/// Whether two texts are equal. Names and pieces of keys are mostly so short that a call to
+/// compare them would cost more than the comparison.
+#[inline(always)]
+pub fn equal(a: &[u8], b: &[u8]) -> bool {
+    let eights = |text: &[u8]| {
+        let ends = (text.first_chunk::<8>()?, text.last_chunk::<8>()?);
+        Some((u64::from_ne_bytes(*ends.0), u64::from_ne_bytes(*ends.1)))
+    };
+    let fours = |text: &[u8]| {
+        let ends = (text.first_chunk::<4>()?, text.last_chunk::<4>()?);
+        Some((u32::from_ne_bytes(*ends.0), u32::from_ne_bytes(*ends.1)))
+    };
+    a.len() == b.len()
+        && match a.len() {
+            8..=16 => eights(a) == eights(b),
+            4..=7 => fours(a) == fours(b),
+            _ => a == b,
+        }
+}
+
 /// Texts one behind the other in one block of memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextColumn {
@@ -142,6 +162,25 @@ impl Column {
             Values::Int(ints) => ints.clear(),
             Values::Float(floats) => floats.clear(),
             Values::Bool(bools) => bools.clear(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_equal_when_every_byte_is() {
+        for len in 0..40 {
+            let text: Vec<u8> = (0..len).map(|i| i as u8).collect();
+            assert!(equal(&text, &text.clone()));
+            assert!(!equal(&text, &[&text[..], b"x"].concat()));
+            for at in 0..len {
+                let mut other = text.clone();
+                other[at] ^= 0x40;
+                assert!(!equal(&text, &other), "{len} bytes, the {at}th differs");
+            }
         }
     }
 }

@@ -7,5 +7,5 @@ mod zone;
 
 pub use batch::Batch;
 pub use bitmap::Bitmap;
-pub use column::{Column, TextColumn, Value, Values};
+pub use column::{Column, TextColumn, Value, Values, equal};
 pub use zone::{Date, DayZone};

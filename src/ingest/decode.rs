@@ -120,7 +120,7 @@ impl Decoder {
         dead: &mut DeadLetters,
     ) -> bool {
         let bytes = message.bytes;
-        let utf8 = *progress.utf8.get_or_insert_with(|| std::str::from_utf8(bytes).is_ok());
+        let utf8 = *progress.utf8.get_or_insert_with(|| simdutf8::basic::from_utf8(bytes).is_ok());
         while let Some(start) = next_event(bytes, progress.at) {
             if is_full(batch) {
                 return false;
@@ -216,7 +216,7 @@ impl Decoder {
                 let end = line_end();
                 let reason = match error {
                     JsonError::TooDeep => Reason::TooDeep,
-                    JsonError::Malformed(_) => not_json(bytes, start, end),
+                    JsonError::Malformed => not_json(bytes, start, end),
                 };
                 (end, Err(reason))
             }
@@ -270,13 +270,13 @@ impl Decoder {
         parent: NodeId,
         nth: usize,
     ) -> Result<Member, JsonError> {
-        if let Some((name, member)) = self.members.guess(parent, nth)
-            && scanner.key_is(name)
+        if let Some((guess, member)) = self.members.guess(parent, nth)
+            && scanner.key_is(guess)
         {
-            return Ok(member);
+            return Ok(*member);
         }
         let (key, escaped) = scanner.key()?;
-        let name = &bytes[key.start..key.end];
+        let name = key.of(bytes);
         if !escaped {
             return Ok(self.members.find(parent, nth, name, true));
         }
@@ -359,10 +359,10 @@ pub(super) fn stage_time(stage: &mut Stage, schema: &Schema, bytes: &[u8], token
     use crate::config::TimeFormat::{UnixMicros, UnixMillis, UnixSeconds};
     let mut unescaped = Vec::new();
     let (text, is_number) = match token {
-        Token::Number(span) => (&bytes[span.start..span.end], true),
-        Token::String(span, false) => (&bytes[span.start..span.end], false),
+        Token::Number(span) => (span.of(bytes), true),
+        Token::String(span, false) => (span.of(bytes), false),
         Token::String(span, true) => {
-            super::json::unescape(&bytes[span.start..span.end], &mut unescaped);
+            super::json::unescape(span.of(bytes), &mut unescaped);
             (unescaped.as_slice(), false)
         }
         Token::Null => return true,

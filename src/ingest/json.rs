@@ -4,26 +4,48 @@
 //!
 //! It checks everything a parser checks (grammar, escapes, control characters, depth)
 //! except UTF-8, which the caller has checked for the whole message at once.
-//! `benches/decode.rs` compares it with sonic-rs; `serde_json` is its oracle in tests.
+//! `benches/event.rs` compares it with sonic-rs; `serde_json` is its oracle in tests.
 
 use crate::limits;
 
 /// What is wrong with the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JsonError {
-    /// It is not JSON, at this position.
-    Malformed(usize),
+    /// It is not JSON.
+    Malformed,
     /// Objects and arrays within one another beyond the limit.
     TooDeep,
 }
 
-/// A piece of the source, by position.
+/// A piece of the source, by position: the first byte in the lower half, the byte after the
+/// last in the upper. The limit of a message keeps both far below 32 bits. One word, because
+/// two halves that are written apart and read together make the processor wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// First byte.
-    pub start: usize,
-    /// Byte after the last.
-    pub end: usize,
+pub struct Span(u64);
+
+impl Span {
+    /// From the first byte to the byte after the last.
+    #[inline]
+    pub fn new(start: usize, end: usize) -> Self {
+        Self(start as u64 | (end as u64) << 32)
+    }
+
+    /// Number of bytes.
+    #[inline]
+    pub fn len(self) -> usize {
+        (self.0 >> 32) as usize - self.0 as u32 as usize
+    }
+
+    /// Whether it is empty.
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// The piece itself.
+    #[inline]
+    pub fn of(self, source: &[u8]) -> &[u8] {
+        &source[self.0 as u32 as usize..(self.0 >> 32) as usize]
+    }
 }
 
 /// A value as found in the source.
@@ -41,6 +63,29 @@ pub enum Token {
     Object,
     /// The opening bracket has been read; elements follow.
     Array,
+}
+
+/// Bytes of a key that are compared at once.
+const GUESS_BYTES: usize = 16;
+
+/// A member's key as it is probably written: `"key":`, nothing escaped and no space.
+pub struct Guess {
+    text: Box<[u8]>,
+    /// The first bytes, and which of these there are.
+    start: u128,
+    mask: u128,
+}
+
+impl Guess {
+    /// For a key that holds nothing to escape.
+    pub fn new(key: &[u8]) -> Self {
+        let text: Box<[u8]> = [b"\"", key, b"\":"].concat().into();
+        let length = text.len().min(GUESS_BYTES);
+        let mut start = [0; GUESS_BYTES];
+        start[..length].copy_from_slice(&text[..length]);
+        let mask = u128::MAX >> (8 * (GUESS_BYTES - length));
+        Self { text, start: u128::from_le_bytes(start), mask }
+    }
 }
 
 /// A position in a text.
@@ -70,7 +115,7 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     fn malformed<T>(&self) -> Scanned<T> {
-        Err(JsonError::Malformed(self.at))
+        Err(JsonError::Malformed)
     }
 
     /// Skips white space.
@@ -119,26 +164,19 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Takes `"key":` if the key is exactly `guess` (which holds nothing to escape).
+    /// Takes `"key":` if the key is the guessed one.
     #[inline]
-    pub fn key_is(&mut self, guess: &[u8]) -> bool {
+    pub fn key_is(&mut self, guess: &Guess) -> bool {
         self.skip_space();
-        let rest = &self.text[self.at.min(self.text.len())..];
-        let matches = rest.len() > guess.len() + 2
-            && rest[0] == b'"'
-            && rest[guess.len() + 1] == b'"'
-            && &rest[1..=guess.len()] == guess;
-        if !matches {
-            return false;
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        if let Some(start) = rest.first_chunk::<GUESS_BYTES>()
+            && (u128::from_le_bytes(*start) ^ guess.start) & guess.mask == 0
+            && (guess.text.len() <= GUESS_BYTES || rest.starts_with(&guess.text))
+        {
+            self.at += guess.text.len();
+            return true;
         }
-        let before = self.at;
-        self.at += guess.len() + 2;
-        if self.expect(b':').is_err() {
-            // The slow path will find the same mistake and report its place.
-            self.at = before;
-            return false;
-        }
-        true
+        false
     }
 
     /// Takes `"key":` and gives the key and whether it holds escapes.
@@ -162,7 +200,7 @@ impl<'a> Scanner<'a> {
             }
             b'-' | b'0'..=b'9' => {
                 self.number_body()?;
-                Ok(Token::Number(Span { start, end: self.at }))
+                Ok(Token::Number(Span::new(start, self.at)))
             }
             b'{' => {
                 self.at += 1;
@@ -196,7 +234,7 @@ impl<'a> Scanner<'a> {
             self.skip_plain();
             match self.peek() {
                 b'"' => {
-                    let span = Span { start, end: self.at };
+                    let span = Span::new(start, self.at);
                     self.at += 1;
                     return Ok((span, escaped));
                 }
@@ -294,7 +332,15 @@ impl<'a> Scanner<'a> {
 
     /// Takes what remains of a value whose first token was taken, at a depth: nothing for
     /// scalars, everything up to the closing bracket for objects and arrays.
+    #[inline]
     pub fn skip_rest(&mut self, token: Token, depth: usize) -> Scanned<()> {
+        match token {
+            Token::Object | Token::Array => self.skip_nested(token, depth),
+            _ => Ok(()),
+        }
+    }
+
+    fn skip_nested(&mut self, token: Token, depth: usize) -> Scanned<()> {
         if depth > limits::MAX_JSON_DEPTH {
             return Err(JsonError::TooDeep);
         }
@@ -475,7 +521,7 @@ mod tests {
             let mut scanner = Scanner::new(quoted.as_bytes(), 0);
             let Ok(Token::String(span, _)) = scanner.token() else { panic!("{quoted}") };
             let mut plain = Vec::new();
-            unescape(&quoted.as_bytes()[span.start..span.end], &mut plain);
+            unescape(span.of(quoted.as_bytes()), &mut plain);
             prop_assert_eq!(plain, text.into_bytes());
         }
     }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 
+use super::json::Guess;
 use crate::config::{FieldSource, Schema};
 use crate::limits;
 
@@ -34,7 +35,7 @@ pub struct Node {
     /// Whether fields lie below.
     pub has_children: bool,
     children: HashMap<Box<[u8]>, NodeId>,
-    guesses: Vec<(Box<[u8]>, Member)>,
+    guesses: Vec<(Guess, Member)>,
 }
 
 /// The tree of configured paths, and the names that are in none.
@@ -90,10 +91,10 @@ impl Members {
         &self.nodes[id]
     }
 
-    /// The name that the `nth` member of an object is likely to have, and what it is then.
+    /// The key that the `nth` member of an object is likely to have, and what it is then.
     #[inline]
-    pub fn guess(&self, parent: NodeId, nth: usize) -> Option<(&[u8], Member)> {
-        self.nodes[parent].guesses.get(nth).map(|(name, member)| (&**name, *member))
+    pub fn guess(&self, parent: NodeId, nth: usize) -> Option<&(Guess, Member)> {
+        self.nodes[parent].guesses.get(nth)
     }
 
     /// Finds the `nth` member of an object by its name and remembers it as a guess.
@@ -107,8 +108,8 @@ impl Members {
         if plain && name.len() <= MAX_GUESS_BYTES && nth < MAX_GUESSES {
             let known = guesses.len();
             match guesses.get_mut(nth) {
-                Some(guess) => *guess = (name.into(), member),
-                None if known == nth => guesses.push((name.into(), member)),
+                Some(guess) => *guess = (Guess::new(name), member),
+                None if known == nth => guesses.push((Guess::new(name), member)),
                 None => {}
             }
         }

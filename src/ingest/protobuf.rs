@@ -108,7 +108,7 @@ fn stage_time(stage: &mut Stage, schema: &Schema, value: &wire::Value) -> bool {
             return true;
         }
     };
-    let span = Span { start: 0, end: text.len() };
+    let span = Span::new(0, text.len());
     let token = if is_number { Token::Number(span) } else { Token::String(span, false) };
     decode::stage_time(stage, schema, text.as_bytes(), token)
 }

@@ -1,7 +1,7 @@
 //! One event on its way into a batch: its values are gathered here, checked against the
 //! fields' types, and appended all together or not at all.
 
-use super::json::{Token, unescape};
+use super::json::{Span, Token, unescape};
 use super::refusal::Reason;
 use super::scalar;
 use crate::config::{Aggregate, AggregateKind, FieldType, Schema};
@@ -14,9 +14,9 @@ enum Staged {
     #[default]
     Null,
     /// A range of the message.
-    Source(usize, usize),
+    Source(Span),
     /// A range of the scratch text.
-    Scratch(usize, usize),
+    Scratch(Span),
     Int(i64),
     Float(f64),
     Bool(bool),
@@ -91,24 +91,23 @@ impl Stage {
         let result = match (self.kinds[field], token) {
             (_, Token::Null) => Ok((Staged::Null, false)),
             (FieldType::String, Token::String(span, false))
-            | (FieldType::String, Token::Number(span)) => self
-                .check_length(field, span.end - span.start)
-                .map(|()| (Staged::Source(span.start, span.end), false)),
+            | (FieldType::String, Token::Number(span)) => {
+                self.check_length(field, span.len()).map(|()| (Staged::Source(span), false))
+            }
             (FieldType::String, Token::String(span, true)) => {
                 let start = self.scratch.len();
-                unescape(&source[span.start..span.end], &mut self.scratch);
+                unescape(span.of(source), &mut self.scratch);
                 self.check_length(field, self.scratch.len() - start)
-                    .map(|()| (Staged::Scratch(start, self.scratch.len()), false))
+                    .map(|()| (Staged::Scratch(Span::new(start, self.scratch.len())), false))
             }
             (FieldType::Int, Token::Number(span)) => {
-                scalar::int(&source[span.start..span.end]).map(|i| (Staged::Int(i), false))
+                scalar::int(span.of(source)).map(|i| (Staged::Int(i), false))
             }
             (FieldType::Decimal(scale), Token::Number(span)) => {
-                scalar::decimal(&source[span.start..span.end], scale)
-                    .map(|(i, lossy)| (Staged::Int(i), lossy))
+                scalar::decimal(span.of(source), scale).map(|(i, lossy)| (Staged::Int(i), lossy))
             }
             (FieldType::Float, Token::Number(span)) => {
-                scalar::float(&source[span.start..span.end]).map(|f| (Staged::Float(f), false))
+                scalar::float(span.of(source)).map(|f| (Staged::Float(f), false))
             }
             (FieldType::Bool, Token::Bool(b)) => Ok((Staged::Bool(b), false)),
             _ => Err(Reason::WrongType),
@@ -160,7 +159,7 @@ impl Stage {
         self.check_length(field, text.len())?;
         let start = self.scratch.len();
         self.scratch.extend_from_slice(text);
-        Ok((Staged::Scratch(start, self.scratch.len()), false))
+        Ok((Staged::Scratch(Span::new(start, self.scratch.len())), false))
     }
 
     #[inline]
@@ -210,8 +209,8 @@ impl Stage {
         for &field in record_fields {
             batch.fields[field].push(match self.staged[field] {
                 Staged::Null => Value::Null,
-                Staged::Source(start, end) => Value::Text(&source[start..end]),
-                Staged::Scratch(start, end) => Value::Text(&self.scratch[start..end]),
+                Staged::Source(span) => Value::Text(span.of(source)),
+                Staged::Scratch(span) => Value::Text(span.of(&self.scratch)),
                 Staged::Int(i) => Value::Int(i),
                 Staged::Float(f) => Value::Float(f),
                 Staged::Bool(b) => Value::Bool(b),

@@ -25,7 +25,8 @@ pub fn read(text: &[u8], format: &TimeFormat, zone: &TimeZone) -> Result<i64, Re
         }
         TimeFormat::Pattern(pattern) => return read_pattern(text, pattern, zone),
     };
-    if !is_number(text) {
+    let is_plain = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    if !is_plain && !is_number(text) {
         return Err(Reason::BadTime);
     }
     scalar::decimal(text, scale).map(|(us, _)| us).map_err(|_| Reason::BadTime)

@@ -11,6 +11,7 @@ use sketches::quantile::Quantile;
 use sketches::unique::Unique;
 
 use super::slab::{Arena, Slab};
+use crate::event::equal;
 use crate::row::layout::{HEAD_WORDS, KEY_WORD, MARK_WORD, RowMut};
 use crate::row::{Layout, RowView};
 
@@ -269,25 +270,6 @@ impl Table {
 #[inline]
 fn with_epoch(mark: u64, epoch: u16) -> u64 {
     mark & ((1 << EPOCH_SHIFT) - 1) | u64::from(epoch) << EPOCH_SHIFT
-}
-
-/// Whether two texts of one length are equal. Pieces of keys are mostly so short that a call
-/// to compare them would cost more than the comparison.
-#[inline(always)]
-fn equal(a: &[u8], b: &[u8]) -> bool {
-    let eights = |text: &[u8]| {
-        let ends = (text.first_chunk::<8>()?, text.last_chunk::<8>()?);
-        Some((u64::from_ne_bytes(*ends.0), u64::from_ne_bytes(*ends.1)))
-    };
-    let fours = |text: &[u8]| {
-        let ends = (text.first_chunk::<4>()?, text.last_chunk::<4>()?);
-        Some((u32::from_ne_bytes(*ends.0), u32::from_ne_bytes(*ends.1)))
-    };
-    match a.len() {
-        8..=16 => eights(a) == eights(b),
-        4..=7 => fours(a) == fours(b),
-        _ => a == b,
-    }
 }
 
 #[cfg(test)]
