@@ -11,13 +11,16 @@ use super::codec::{put_head, put_number};
 use super::state::{self, OVERFLOWED, Scalar, ScalarRef, State};
 use crate::config::{AggregateKind, FieldType, Schema, Summary};
 
-/// Words before the first state: where the key is, and marks.
-pub const HEAD_WORDS: usize = 2;
-/// Word of the key's place.
-pub const KEY_WORD: usize = 0;
+/// Words before the first state: the marks, and the key. With a count and a sum, a row's
+/// words are one cache line.
+pub const HEAD_WORDS: usize = 1 + KEY_WORDS;
 /// Word of the marks: bit n says that aggregate n has a value; the upper 16 bits belong to
 /// the table.
-pub const MARK_WORD: usize = 1;
+pub const MARK_WORD: usize = 0;
+/// First word of the key.
+pub const KEY_WORD: usize = 1;
+/// Words of the key.
+pub const KEY_WORDS: usize = 4;
 
 /// Where a single value lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

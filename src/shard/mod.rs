@@ -7,6 +7,7 @@
 
 pub mod checkpoint;
 pub mod cut;
+pub mod keys;
 pub mod slab;
 pub mod table;
 pub mod update;

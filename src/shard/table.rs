@@ -10,9 +10,10 @@ use sketches::prefetch::prefetch;
 use sketches::quantile::Quantile;
 use sketches::unique::Unique;
 
-use super::slab::{Arena, Slab};
+use super::keys::Keys;
+use super::slab::Slab;
 use crate::event::equal;
-use crate::row::layout::{HEAD_WORDS, KEY_WORD, MARK_WORD, RowMut};
+use crate::row::layout::{HEAD_WORDS, MARK_WORD, RowMut};
 use crate::row::{Layout, RowView};
 
 /// Bits of the mark word that the table uses, above those of the aggregates.
@@ -38,7 +39,7 @@ pub struct Table {
     pub(super) texts: Slab<Box<[u8]>>,
     /// Heap bytes of sketches and texts.
     pub(super) heap_bytes: usize,
-    keys: Arena,
+    keys: Keys,
     slots: Vec<u64>,
     rows: u32,
     dirty: Vec<u32>,
@@ -58,7 +59,7 @@ impl Table {
             last_batch: 0,
             has_nulls: false,
             heap_bytes: 0,
-            keys: Arena::default(),
+            keys: Keys::default(),
             slots: vec![0; 16],
             rows: 0,
             dirty: Vec::new(),
@@ -85,7 +86,7 @@ impl Table {
 
     /// The pieces of a row's key.
     pub fn key(&self, row: u32) -> &[u8] {
-        self.keys.get(*self.words.item(row, KEY_WORD))
+        self.keys.get(self.words.row(row))
     }
 
     /// A row.
@@ -153,12 +154,6 @@ impl Table {
         }
     }
 
-    /// Starts to fetch the key of a row.
-    #[inline]
-    pub fn fetch_key(&self, row: u32) {
-        prefetch(self.key(row));
-    }
-
     /// The row of a key, given as pieces.
     #[inline]
     pub fn find<'a>(
@@ -210,9 +205,9 @@ impl Table {
         }
         self.slots[at] = u64::from(row + 1) << 32 | u64::from(hash);
         let layout = &self.layout;
-        let head = [self.keys.push(pieces), layout.defined];
         let states = layout.words - HEAD_WORDS;
-        self.words.push(head.into_iter().chain(std::iter::repeat_n(0, states)));
+        let words = [layout.defined].into_iter().chain(self.keys.push(pieces));
+        self.words.push(words.chain(std::iter::repeat_n(0, states)));
         self.uniques.push(layout.uniques.iter().map(|&log2m| Unique::new(log2m)));
         self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
         self.texts.push((0..layout.texts).map(|_| Box::default()));

@@ -80,7 +80,6 @@ fn find_rows(
     for (hit, entry) in hits.iter_mut().zip(chunk) {
         *hit = Hit { row: table.candidate(entry.hash), event: entry.event };
     }
-    hits.iter().filter(|h| h.row != NONE).for_each(|h| table.fetch_key(h.row));
     for (hit, entry) in hits.iter_mut().zip(chunk) {
         let event = entry.event as usize;
         let pieces = plan.dimensions.iter().map(|&slot| work.prepared.pieces[slot].get(event));
