@@ -10,8 +10,8 @@ use sketches::codec::{DecodeError, Reader, put_u64};
 
 use super::state::State;
 
-/// First byte of every stored row.
-pub const VERSION: u8 = 1;
+/// First byte of every stored row. 1 had other sketches, which are not read any more.
+pub const VERSION: u8 = 2;
 
 /// A row read from the store.
 pub struct StoredRow {
@@ -194,7 +194,7 @@ mod tests {
         };
         let mut out = Vec::new();
         row.encode(&mut out);
-        assert_eq!(out, [1, 2, 2, 0, 1, 10, 3, 6, 1, 1, 2, b'a', b'b']);
+        assert_eq!(out, [2, 2, 2, 0, 1, 10, 3, 6, 1, 1, 2, b'a', b'b']);
         assert!(matches!(StoredRow::decode(&[9]), Err(DecodeError::Version(9))));
     }
 }
