@@ -197,6 +197,28 @@ fn what_stands_in_the_way_is_said_in_one_line() {
 }
 
 #[test]
+fn rows_of_an_earlier_form_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path());
+    TestServer::start(folder.path(), &text).stop();
+    // The record of the format, as a program before this one left it.
+    let store = folder.path().join("data/store");
+    let database = rocksdb::DB::open(&rocksdb::Options::default(), &store).unwrap();
+    let key = [0, 0, 0, 0, 1];
+    assert!(database.get(key).unwrap().is_some());
+    database.put(key, r#"{"store":1,"rows":1}"#).unwrap();
+    drop(database);
+    std::fs::write(folder.path().join("s.toml"), &text).unwrap();
+    let mut check = Command::new(PROGRAM);
+    check.arg("check").arg("-c").arg(folder.path().join("s.toml"));
+    for command in [&mut serve(folder.path()), &mut check] {
+        let line = refused(command);
+        assert!(line.contains(store.to_str().unwrap()) && line.contains("rows 1"), "{line}");
+        assert!(line.contains("move the folder away and send the events again"), "{line}");
+    }
+}
+
+#[test]
 fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
     let folder = tempfile::tempdir().unwrap();
     let text = config(folder.path());
@@ -238,6 +260,11 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
         ("[event]", "[event]\nzone = \"Asia/Tokyo\"", "zone changed"),
         ("name = \"pages\"", "name = \"pages\"\nwhere = \"n > 0\"", "filter changed"),
         ("unique = \"user\"", "unique = \"user\", log2m = 12", "aggregate users changed"),
+        (
+            "unique = \"user\"",
+            "unique = \"user\", family = \"datasketches\"",
+            "aggregate users changed from \"unique of user string, family ak, log2m 14\" to",
+        ),
     ] {
         let error = server.restart_with(&more.replace(from, to)).unwrap_err();
         assert!(error.contains(what), "{to}: {error}");

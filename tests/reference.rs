@@ -29,11 +29,12 @@ const MINIMAL: &str = r#"
 "#;
 
 /// Keys of the schema that the file writes out with their default value.
-const DEFAULTS: [&str; 6] = [
+const DEFAULTS: [&str; 7] = [
     "event.zone",
     "event.future_tolerance",
     "field.from",
     "field.type",
+    "summary.aggregates.family",
     "summary.aggregates.log2m",
     "summary.aggregates.error",
 ];

@@ -37,6 +37,7 @@ aggregates = [
   {{ name = "n", sum = "n" }}, {{ name = "least", min = "n" }}, {{ name = "most", max = "ms" }},
   {{ name = "newest", last = "user" }}, {{ name = "users", unique = "user" }},
   {{ name = "ms", sum = "ms" }}, {{ name = "latency", quantile = "ms" }},
+  {{ name = "apache", unique = "user", family = "datasketches", log2m = 12 }},
 ]
 [[summary]]
 name = "clicks"
@@ -117,6 +118,7 @@ impl Row {
         assert_eq!(cells[5].as_str(), self.newest.as_ref().map(|(_, u)| u.as_str()), "{context}");
         assert_eq!(cells[6].as_u64(), Some(self.users.len() as u64), "{context}");
         assert_eq!(cells[7].as_f64(), Some(self.ms.iter().sum()), "{context}");
+        assert_eq!(cells[12].as_u64(), Some(self.users.len() as u64), "{context}");
         self.ms.sort_by(f64::total_cmp);
         for (cell, q) in cells[8..12].iter().zip([0.5, 0.9, 0.95, 0.99]) {
             let rank = (q * (self.ms.len() - 1) as f64).floor() as usize;
@@ -141,7 +143,7 @@ fn send(server: &TestServer, events: &[Event], model: &mut Model) {
     }
 }
 
-const SELECT: &str = r#""select":["events","clicks","n","least","most","newest","users","ms","latency.p50","latency.p90","latency.p95","latency.p99"]"#;
+const SELECT: &str = r#""select":["events","clicks","n","least","most","newest","users","ms","latency.p50","latency.p90","latency.p95","latency.p99","apache"]"#;
 
 fn check_all(server: &TestServer, model: &mut Model) {
     let answer =

@@ -8,6 +8,7 @@ mod definition;
 mod formula;
 mod predicate;
 mod resolve;
+mod resolve_aggregates;
 mod resolve_events;
 mod units;
 #[allow(missing_docs)] // field by field the keys of schemas/reference.toml, explained there
@@ -17,6 +18,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use sketches::unique::Family;
 
 pub use definition::{AggregateDefinition, Definition, DimensionDefinition};
 pub use formula::{Formula, Output, Part};
@@ -296,6 +298,8 @@ pub enum AggregateKind {
     Unique {
         /// The field.
         field: usize,
+        /// Which hash and published form.
+        family: Family,
         /// Registers of the dense form are 2^log2m.
         log2m: u8,
     },
@@ -306,6 +310,14 @@ pub enum AggregateKind {
         /// Relative error of a quantile.
         error: f64,
     },
+}
+
+/// How a family is called in the configuration and in manifests.
+pub fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Ak => "ak",
+        Family::DataSketches => "datasketches",
+    }
 }
 
 impl AggregateKind {

@@ -170,6 +170,7 @@ pub struct Aggregate {
     pub last: Option<Text>,
     pub unique: Option<Text>,
     pub quantile: Option<Text>,
+    pub family: Option<Text>,
     pub log2m: Option<Spanned<i64>>,
     pub error: Option<Spanned<f64>>,
     #[serde(rename = "where")]

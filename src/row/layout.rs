@@ -5,7 +5,7 @@
 //! row's place follows from its number and can be fetched ahead of its use.
 
 use sketches::quantile::Quantile;
-use sketches::unique::Unique;
+use sketches::unique::{Family, Unique};
 
 use super::codec::{put_head, put_number};
 use super::state::{self, OVERFLOWED, Scalar, ScalarRef, State};
@@ -43,8 +43,8 @@ pub enum Slot {
     Max(Place),
     /// Time, then one value.
     Last(usize, Place),
-    /// Place among the uniques, and log2m.
-    Unique(usize, u8),
+    /// Place among the uniques.
+    Unique(usize),
     /// Place among the quantiles.
     Quantile(usize),
 }
@@ -58,8 +58,8 @@ pub struct Layout {
     pub words: usize,
     /// Texts of a row.
     pub texts: usize,
-    /// log2m of each unique of a row.
-    pub uniques: Vec<u8>,
+    /// Family and log2m of each unique of a row.
+    pub uniques: Vec<(Family, u8)>,
     /// Quantiles of a row.
     pub quantiles: usize,
     /// Marks of a new row: what is zero, not null, before the first value.
@@ -99,9 +99,9 @@ impl Layout {
                 AggregateKind::Min(f) => Slot::Min(layout.place(kind(f))),
                 AggregateKind::Max(f) => Slot::Max(layout.place(kind(f))),
                 AggregateKind::Last(f) => Slot::Last(layout.words(1), layout.place(kind(f))),
-                AggregateKind::Unique { log2m, .. } => {
-                    layout.uniques.push(log2m);
-                    Slot::Unique(layout.uniques.len() - 1, log2m)
+                AggregateKind::Unique { family, log2m, .. } => {
+                    layout.uniques.push((family, log2m));
+                    Slot::Unique(layout.uniques.len() - 1)
                 }
                 AggregateKind::Quantile { .. } => {
                     layout.quantiles += 1;
@@ -141,7 +141,10 @@ impl Layout {
             Slot::Count(_) => Some(State::Count(0)),
             Slot::Sum(_) => Some(State::Sum(0)),
             Slot::FixedSum(_) => Some(State::FixedSum(0)),
-            Slot::Unique(_, log2m) => Some(State::Unique(Unique::new(log2m))),
+            Slot::Unique(at) => {
+                let (family, log2m) = self.uniques[at];
+                Some(State::Unique(Unique::with_family(family, log2m)))
+            }
             Slot::Quantile(_) => Some(State::Quantile(Quantile::new())),
             Slot::Min(_) | Slot::Max(_) | Slot::Last(..) => None,
         }
@@ -206,7 +209,7 @@ impl<'a> RowView<'a> {
                 Slot::Last(time, place) => {
                     state::encode_last(self.words[time] as i64, self.scalar(place), out);
                 }
-                Slot::Unique(at, _) => state::encode_unique(&self.uniques[at], out),
+                Slot::Unique(at) => state::encode_unique(&self.uniques[at], out),
                 Slot::Quantile(at) => state::encode_quantile(&self.quantiles[at], out),
             }
         }
@@ -226,7 +229,11 @@ impl<'a> RowView<'a> {
             | (Slot::FixedSum(at), Some(State::FixedSum(sum))) => {
                 *sum = state::add(*sum, read_sum(self.words, at));
             }
-            (Slot::Unique(at, _), Some(State::Unique(unique))) => unique.merge(&self.uniques[at]),
+            (Slot::Unique(at), Some(State::Unique(unique)))
+                if unique.family() == self.uniques[at].family() =>
+            {
+                unique.merge(&self.uniques[at]);
+            }
             (Slot::Quantile(at), Some(State::Quantile(quantile))) => {
                 quantile.merge(&self.quantiles[at]);
             }
@@ -263,7 +270,7 @@ impl<'a> RowView<'a> {
             Slot::Last(at, place) => {
                 State::Last(self.words[at] as i64, self.scalar(place).to_owned())
             }
-            Slot::Unique(at, _) => State::Unique(self.uniques[at].clone()),
+            Slot::Unique(at) => State::Unique(self.uniques[at].clone()),
             Slot::Quantile(at) => State::Quantile(self.quantiles[at].clone()),
         }
     }
@@ -314,7 +321,9 @@ impl RowMut<'_> {
                 }
                 true
             }
-            (Slot::Unique(at, _), State::Unique(unique)) => {
+            (Slot::Unique(at), State::Unique(unique))
+                if unique.family() == self.uniques[at].family() =>
+            {
                 self.uniques[at].merge(unique);
                 true
             }

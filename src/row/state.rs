@@ -101,7 +101,7 @@ impl State {
                     (*time, *value) = (*other_time, other.clone());
                 }
             }
-            (Self::Unique(a), Self::Unique(b)) => a.merge(b),
+            (Self::Unique(a), Self::Unique(b)) if a.family() == b.family() => a.merge(b),
             (Self::Quantile(a), Self::Quantile(b)) => a.merge(b),
             _ => return Err(DecodeError::Invalid("an unknown or unexpected kind of state")),
         }

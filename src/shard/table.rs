@@ -219,7 +219,7 @@ impl Table {
         let head = [self.keys.push(pieces), layout.defined];
         let states = layout.words - HEAD_WORDS;
         self.words.push(head.into_iter().chain(std::iter::repeat_n(0, states)));
-        self.uniques.push(layout.uniques.iter().map(|&log2m| Unique::new(log2m)));
+        self.uniques.push(layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)));
         self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
         self.texts.push((0..layout.texts).map(|_| Box::default()));
         self.rows += 1;

@@ -124,7 +124,7 @@ fn update_all(
                 write_sum(words, at, add(read_sum(words, at), values[hit.event as usize]));
             }
         }
-        (UpdateKind::Unique(slot), Slot::Unique(at, _)) => {
+        (UpdateKind::Unique(slot), Slot::Unique(at)) => {
             let coupons = &prepared.coupons[slot];
             for hit in hits {
                 let unique = &mut table.uniques.get_mut(hit.row as usize)[at];
