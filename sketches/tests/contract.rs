@@ -210,13 +210,22 @@ fn quantiles() -> Vec<Kind<Quantile>> {
 }
 
 fn thetas() -> Vec<Kind<Theta>> {
-    vec![Kind {
-        name: "theta, log2k 9",
-        new: || Theta::new(9),
-        insert: |sketch, value| sketch.insert(Mark::of_i64(value as i64 % 3000)),
-        most_bytes: |values| if values > 0 { (values * 32).clamp(32, 2 * 512 * 8) } else { 0 },
-        idempotent: true,
-    }]
+    vec![
+        Kind {
+            name: "theta, log2k 9",
+            new: || Theta::new(9),
+            insert: |sketch, value| sketch.insert(Mark::of_i64(value as i64 % 3000)),
+            most_bytes: |values| if values > 0 { (values * 32).clamp(32, 2 * 512 * 8) } else { 0 },
+            idempotent: true,
+        },
+        Kind {
+            name: "theta, log2k 4, all values seen often",
+            new: || Theta::new(4),
+            insert: |sketch, value| sketch.insert(Mark::of_i64(value as i64 % 100)),
+            most_bytes: |values| if values > 0 { (values * 32).clamp(32, 2 * 16 * 8) } else { 0 },
+            idempotent: true,
+        },
+    ]
 }
 
 const SIZES: &[usize] = &[0, 1, 2, 3, 4, 8, 9, 10, 33, 64, 65, 300, 2500, 4000, 70_000];
