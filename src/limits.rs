@@ -79,6 +79,9 @@ pub const MAX_MESSAGE_BYTES: u64 = 128_000_000;
 /// Nesting of a filter or derived column; the parser refuses more.
 pub const MAX_EXPRESSION_DEPTH: usize = 50;
 
+/// Sets that one question may put together; more is answered with an error.
+pub const MAX_SETS: usize = 16;
+
 /// Bytes of one question; a longer one is answered with an error.
 pub const MAX_QUESTION_BYTES: usize = 1 << 20;
 

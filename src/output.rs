@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use sketches::quantile::Mapping;
+use sketches::unique::Estimate;
 
 use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary};
 use crate::key::KeyValue;
@@ -174,15 +175,8 @@ impl Finisher {
             Some(State::Min(value) | State::Max(value) | State::Last(_, value)) => {
                 scalar_cell(value, *field)
             }
-            Some(State::Unique(unique)) => {
-                let estimate = unique.estimate();
-                match output.part {
-                    Part::Error => Cell::float(estimate.std_error),
-                    Part::Lower => Cell::float(estimate.lower.round()),
-                    Part::Upper => Cell::float(estimate.upper.round()),
-                    _ => Cell::int(estimate.value.round() as i128),
-                }
-            }
+            Some(State::Unique(unique)) => distinct_cell(unique.estimate(), output.part),
+            Some(State::Theta(theta)) => distinct_cell(theta.estimate(), output.part),
             Some(State::Quantile(quantile)) => {
                 let at = |q: f64| mapping.as_ref().and_then(|m| quantile.quantile(q, m));
                 let sum = || quantile.sum().map(sketches::fixed::to_f64);
@@ -213,6 +207,15 @@ impl Finisher {
         let value =
             formula.evaluate(&|output: Output| self.cell(output, state(output.aggregate)).as_f64());
         value.map_or(Cell::Null, Cell::float)
+    }
+}
+
+fn distinct_cell(estimate: Estimate, part: Part) -> Cell {
+    match part {
+        Part::Error => Cell::float(estimate.std_error),
+        Part::Lower => Cell::float(estimate.lower.round()),
+        Part::Upper => Cell::float(estimate.upper.round()),
+        _ => Cell::int(estimate.value.round() as i128),
     }
 }
 

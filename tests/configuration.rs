@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 34] = [
+const CASES: [(usize, &str, usize, &str); 37] = [
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
     (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),
@@ -75,6 +75,19 @@ const CASES: [(usize, &str, usize, &str); 34] = [
         "dimensions = []\naggregates = [{ name = \"n\", count = true, family = \"ak\" }]",
         14,
         "family belongs to unique",
+    ),
+    (12, "dimensions = []\naggregates = [{ name = \"n\", theta = \"ms\" }]", 14, "decimal"),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", theta = \"page\", log2k = 3 }]",
+        14,
+        "3 is not between 4 and 20",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", unique = \"page\", log2k = 12 }]",
+        14,
+        "log2k belongs to theta",
     ),
     (
         12,

@@ -38,6 +38,7 @@ aggregates = [
   {{ name = "newest", last = "user" }}, {{ name = "users", unique = "user" }},
   {{ name = "ms", sum = "ms" }}, {{ name = "latency", quantile = "ms" }},
   {{ name = "apache", unique = "user", family = "datasketches", log2m = 12 }},
+  {{ name = "set", theta = "user", log2k = 9 }}, {{ name = "few", theta = "n", log2k = 4 }},
 ]
 [[summary]]
 name = "clicks"
@@ -95,6 +96,7 @@ struct Row {
     most: Option<f64>,
     newest: Option<(i64, String)>,
     users: BTreeSet<String>,
+    ns: BTreeSet<i64>,
     ms: Vec<f64>,
 }
 
@@ -107,6 +109,7 @@ impl Row {
         self.most = Some(self.most.map_or(event.ms, |m| m.max(event.ms)));
         self.newest = self.newest.take().max(Some((event.ts, event.user.clone())));
         self.users.insert(event.user.clone());
+        self.ns.extend(event.n);
         self.ms.push(event.ms);
     }
 
@@ -118,7 +121,13 @@ impl Row {
         assert_eq!(cells[5].as_str(), self.newest.as_ref().map(|(_, u)| u.as_str()), "{context}");
         assert_eq!(cells[6].as_u64(), Some(self.users.len() as u64), "{context}");
         assert_eq!(cells[7].as_f64(), Some(self.ms.iter().sum()), "{context}");
-        assert_eq!(cells[12].as_u64(), Some(self.users.len() as u64), "{context}");
+        for counted in &cells[12..14] {
+            assert_eq!(counted.as_u64(), Some(self.users.len() as u64), "{context}");
+        }
+        // Sixteen values are kept apart; beyond, five standard errors of a quarter.
+        let (few, truth) = (cells[14].as_f64().unwrap(), self.ns.len() as f64);
+        let reach = if truth > 16.0 { 5.0 / 4.0 * truth } else { 0.0 };
+        assert!((few - truth).abs() <= reach, "{context}: {few} for {truth}");
         self.ms.sort_by(f64::total_cmp);
         for (cell, q) in cells[8..12].iter().zip([0.5, 0.9, 0.95, 0.99]) {
             let rank = (q * (self.ms.len() - 1) as f64).floor() as usize;
@@ -143,7 +152,7 @@ fn send(server: &TestServer, events: &[Event], model: &mut Model) {
     }
 }
 
-const SELECT: &str = r#""select":["events","clicks","n","least","most","newest","users","ms","latency.p50","latency.p90","latency.p95","latency.p99","apache"]"#;
+const SELECT: &str = r#""select":["events","clicks","n","least","most","newest","users","ms","latency.p50","latency.p90","latency.p95","latency.p99","apache","set","few"]"#;
 
 fn check_all(server: &TestServer, model: &mut Model) {
     let answer =

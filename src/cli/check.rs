@@ -86,6 +86,9 @@ fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
                 let family = family_name(family);
                 format!("distinct values of {}, family {family}, log2m {log2m}", of(field))
             }
+            AggregateKind::Theta { field, log2k } => {
+                format!("set of the distinct values of {}, log2k {log2k}", of(field))
+            }
             AggregateKind::Quantile { field, error } => {
                 format!("quantiles of {}, within {} %", of(field), error * 100.0)
             }

@@ -10,13 +10,13 @@ use super::{AggregateKind, Summary, suggestion};
 /// Which part of an aggregate is meant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Part {
-    /// The number itself; for uniques the estimate, for quantiles the median.
+    /// The number itself; for uniques and sets the estimate, for quantiles the median.
     Value,
-    /// One standard error of a unique count, in users.
+    /// One standard error of a number of distinct values, in values.
     Error,
-    /// Lower bound of a unique count (two standard errors).
+    /// Its lower bound (two standard errors).
     Lower,
-    /// Upper bound of a unique count (two standard errors).
+    /// Its upper bound (two standard errors).
     Upper,
     /// A quantile, 0 to 1.
     Quantile(f64),
@@ -68,9 +68,12 @@ impl Output {
 
 fn find_part(kind: &AggregateKind, part: &str) -> Option<Part> {
     match (kind, part) {
-        (AggregateKind::Unique { .. }, "error") => Some(Part::Error),
-        (AggregateKind::Unique { .. }, "lower") => Some(Part::Lower),
-        (AggregateKind::Unique { .. }, "upper") => Some(Part::Upper),
+        (AggregateKind::Unique { .. } | AggregateKind::Theta { .. }, part) => match part {
+            "error" => Some(Part::Error),
+            "lower" => Some(Part::Lower),
+            "upper" => Some(Part::Upper),
+            _ => None,
+        },
         (AggregateKind::Quantile { .. }, "count") => Some(Part::Count),
         (AggregateKind::Quantile { .. }, "sum") => Some(Part::Sum),
         (AggregateKind::Quantile { .. }, "avg" | "mean") => Some(Part::Mean),

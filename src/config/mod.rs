@@ -303,6 +303,13 @@ pub enum AggregateKind {
         /// Registers of the dense form are 2^log2m.
         log2m: u8,
     },
+    /// Number of distinct values, as sets that can be intersected and subtracted.
+    Theta {
+        /// The field.
+        field: usize,
+        /// Values that are kept apart are 2^log2k.
+        log2k: u8,
+    },
     /// Quantiles.
     Quantile {
         /// The field.
@@ -328,7 +335,9 @@ impl AggregateKind {
             Self::Sum(field) | Self::Min(field) | Self::Max(field) | Self::Last(field) => {
                 Some(field)
             }
-            Self::Unique { field, .. } | Self::Quantile { field, .. } => Some(field),
+            Self::Unique { field, .. }
+            | Self::Theta { field, .. }
+            | Self::Quantile { field, .. } => Some(field),
         }
     }
 }

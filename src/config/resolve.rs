@@ -78,14 +78,9 @@ fn refuse_unbuilt(file: &written::File) -> Result<(), Problem> {
     }
     for summary in &file.summary {
         for aggregate in &summary.get_ref().aggregates {
-            let unbuilt_kinds =
-                [(&aggregate.get_ref().top, "top"), (&aggregate.get_ref().theta, "theta")];
-            for (kind, key) in unbuilt_kinds {
-                if let Some(kind) = kind {
-                    let name = summary.get_ref().name.get_ref();
-                    let key = format!("summary.{name}.aggregates.{key}");
-                    return Err(unbuilt(kind.span(), &key, "this aggregate is"));
-                }
+            if let Some(kind) = &aggregate.get_ref().top {
+                let key = format!("summary.{}.aggregates.top", summary.get_ref().name.get_ref());
+                return Err(unbuilt(kind.span(), &key, "this aggregate is"));
             }
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use sketches::theta::LOG2K;
 use sketches::unique::Family;
 
 use super::resolve::number_or;
@@ -45,6 +46,7 @@ impl Takes {
 struct Parameters {
     family: Family,
     log2m: u8,
+    log2k: u8,
     error: f64,
 }
 
@@ -56,9 +58,11 @@ impl Parameters {
             Family::Ak => 4..=17,
             Family::DataSketches => 4..=18,
         };
+        let log2k = i64::from(*LOG2K.start())..=i64::from(*LOG2K.end());
         Ok(Self {
             family,
             log2m: number_or(&written.log2m, &format!("{key}.log2m"), log2m, 14)? as u8,
+            log2k: number_or(&written.log2k, &format!("{key}.log2k"), log2k, 12)? as u8,
             error: quantile_error(written, key)?,
         })
     }
@@ -83,7 +87,7 @@ pub(super) fn aggregate(
         }
         kinds.push(AggregateKind::Count);
     }
-    let of_field: [(&Option<Text>, Takes, Make); 6] = [
+    let of_field: [(&Option<Text>, Takes, Make); 7] = [
         (&written.sum, Takes::Numbers, |f, _| AggregateKind::Sum(f)),
         (&written.min, Takes::Any, |f, _| AggregateKind::Min(f)),
         (&written.max, Takes::Any, |f, _| AggregateKind::Max(f)),
@@ -93,6 +97,7 @@ pub(super) fn aggregate(
             family: p.family,
             log2m: p.log2m,
         }),
+        (&written.theta, Takes::Exact, |field, p| AggregateKind::Theta { field, log2k: p.log2k }),
         (&written.quantile, Takes::Numbers, |field, p| AggregateKind::Quantile {
             field,
             error: p.error,
@@ -108,7 +113,7 @@ pub(super) fn aggregate(
     }
     let [kind] = kinds[..] else {
         return Err(problem(format!(
-            "expected exactly one of count, sum, min, max, last, unique, quantile; found {}",
+            "expected exactly one of count, sum, min, max, last, unique, theta, quantile; found {}",
             kinds.len()
         )));
     };
@@ -121,6 +126,7 @@ pub(super) fn aggregate(
     let belongings = [
         (written.family.is_some(), "family", written.unique.is_some(), "unique"),
         (written.log2m.is_some(), "log2m", written.unique.is_some(), "unique"),
+        (written.log2k.is_some(), "log2k", written.theta.is_some(), "theta"),
         (written.error.is_some(), "error", written.quantile.is_some(), "quantile"),
     ];
     for (said, parameter, fits, owner) in belongings {
@@ -200,6 +206,9 @@ impl AggregateKind {
         match self {
             Self::Unique { .. } => {
                 vec![name.to_owned(), format!("{name}_error"), format!("{name}_hll")]
+            }
+            Self::Theta { .. } => {
+                vec![name.to_owned(), format!("{name}_error"), format!("{name}_theta")]
             }
             Self::Quantile { .. } => {
                 ["p50", "p90", "p95", "p99"].iter().map(|p| format!("{name}_{p}")).collect()

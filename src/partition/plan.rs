@@ -17,6 +17,8 @@ pub struct Plan {
     pub dimensions: Vec<Dimension>,
     /// Fields of unique counts, by family; a coupon slot is a place here.
     pub coupons: Vec<(usize, Family)>,
+    /// Fields of sets; a mark slot is a place here.
+    pub marks: Vec<usize>,
     /// Fields needed as floats and as fixed-point numbers; a number slot is a place here.
     pub numbers: Vec<usize>,
     /// Number slots with the mapping to bins; a bin slot is a place here.
@@ -85,6 +87,8 @@ pub enum UpdateKind {
     Last(usize),
     /// Inserts a coupon slot.
     Unique(usize),
+    /// Inserts a mark slot.
+    Theta(usize),
     /// Inserts a bin slot.
     Quantile(usize),
 }
@@ -97,6 +101,7 @@ impl Plan {
             derived: Vec::new(),
             dimensions: Vec::new(),
             coupons: Vec::new(),
+            marks: Vec::new(),
             numbers: Vec::new(),
             bins: Vec::new(),
             predicates: Vec::new(),
@@ -158,6 +163,7 @@ impl Plan {
             AggregateKind::Unique { field, family, .. } => {
                 UpdateKind::Unique(place(&mut self.coupons, (field, family)))
             }
+            AggregateKind::Theta { field, .. } => UpdateKind::Theta(place(&mut self.marks, field)),
             AggregateKind::Quantile { field, error } => {
                 let number = place(&mut self.numbers, field);
                 let mapping = mapping(error);

@@ -2,6 +2,7 @@
 //! hashes of keys, coupons, fixed-point numbers and bins.
 
 use sketches::quantile::Bin;
+use sketches::theta::Mark;
 use sketches::unique::{Coupon, Family};
 
 use super::evaluate::{Evaluator, Truth};
@@ -19,6 +20,8 @@ pub struct Prepared {
     pub hashes: Vec<Vec<u64>>,
     /// Per coupon slot.
     pub coupons: Vec<Vec<Coupon>>,
+    /// Per mark slot.
+    pub marks: Vec<Vec<Mark>>,
     /// Per number slot: the value.
     pub numbers: Vec<Vec<f64>>,
     /// Per number slot: the value at 2^-64.
@@ -80,6 +83,10 @@ impl Preparer {
                     compute(column, of_bytes, of_i64, coupons);
                 }
             }
+        }
+        out.marks.resize_with(plan.marks.len(), Vec::new);
+        for (&field, marks) in plan.marks.iter().zip(&mut out.marks) {
+            compute(&batch.fields[field], Mark::of_bytes, Mark::of_i64, marks);
         }
         out.numbers.resize_with(plan.numbers.len(), Vec::new);
         out.fixed.resize_with(plan.numbers.len(), Vec::new);

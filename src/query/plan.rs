@@ -70,11 +70,7 @@ impl QuestionPlan {
                 ));
             }
         };
-        let at = schema.summaries.iter().position(|s| s.name == *name).ok_or_else(|| {
-            let known = schema.summaries.iter().map(|s| s.name.as_str());
-            let hint = suggestion(name, known);
-            Failure::new("unknown_summary", format!("there is no summary \"{name}\""), hint)
-        })?;
+        let at = find_summary(name, schema)?;
         let summary = &schema.summaries[at];
         let days = days(question, one_row)?;
         let only = conditions(question, schema, summary, one_row)?;
@@ -115,6 +111,15 @@ impl QuestionPlan {
             leading,
         })
     }
+}
+
+/// The place of a summary.
+pub fn find_summary(name: &str, schema: &Schema) -> Result<usize, Failure> {
+    schema.summaries.iter().position(|s| s.name == name).ok_or_else(|| {
+        let known = schema.summaries.iter().map(|s| s.name.as_str());
+        let hint = suggestion(name, known);
+        Failure::new("unknown_summary", format!("there is no summary \"{name}\""), hint)
+    })
 }
 
 fn days(question: &Question, one_row: bool) -> Result<(i32, i32), Failure> {
@@ -323,16 +328,17 @@ fn points(only: &[Option<Vec<KeyValue>>]) -> (Option<Vec<Vec<KeyValue>>>, Vec<Ke
     (Some(points), leading)
 }
 
-/// Columns whose bounds are told: the name and the aggregate of each unique count.
-pub fn unique_columns<'p>(
+/// Columns whose bounds are told: the name and the aggregate of each number of distinct values.
+pub fn distinct_columns<'p>(
     plan: &'p QuestionPlan,
     summary: &'p Summary,
 ) -> impl Iterator<Item = (&'p str, usize)> + 'p {
     plan.columns.iter().filter_map(|(name, column)| match column {
         Column::Output(Output { aggregate, part: Part::Value }) => {
-            let unique =
-                matches!(summary.aggregates[*aggregate].kind, AggregateKind::Unique { .. });
-            unique.then_some((name.as_str(), *aggregate))
+            let kind = &summary.aggregates[*aggregate].kind;
+            let distinct =
+                matches!(kind, AggregateKind::Unique { .. } | AggregateKind::Theta { .. });
+            distinct.then_some((name.as_str(), *aggregate))
         }
         _ => None,
     })

@@ -1,10 +1,11 @@
 //! Where the states of a summary's aggregates lie in a row in memory.
 //!
-//! A row is a stretch of words (key, marks, counters), one of uniques, one of quantiles and
-//! one of texts. Counters need no heap; rows of one table have equal stretches, so that a
+//! A row is a stretch of words (key, marks, counters), and one of each kind of sketch and one
+//! of texts. Counters need no heap; rows of one table have equal stretches, so that a
 //! row's place follows from its number and can be fetched ahead of its use.
 
 use sketches::quantile::Quantile;
+use sketches::theta::Theta;
 use sketches::unique::{Family, Unique};
 
 use super::codec::{put_head, put_number};
@@ -45,6 +46,8 @@ pub enum Slot {
     Last(usize, Place),
     /// Place among the uniques.
     Unique(usize),
+    /// Place among the sets.
+    Theta(usize),
     /// Place among the quantiles.
     Quantile(usize),
 }
@@ -60,6 +63,8 @@ pub struct Layout {
     pub texts: usize,
     /// Family and log2m of each unique of a row.
     pub uniques: Vec<(Family, u8)>,
+    /// log2k of each set of a row.
+    pub thetas: Vec<u8>,
     /// Quantiles of a row.
     pub quantiles: usize,
     /// Marks of a new row: what is zero, not null, before the first value.
@@ -80,6 +85,7 @@ impl Layout {
             words: HEAD_WORDS,
             texts: 0,
             uniques: Vec::new(),
+            thetas: Vec::new(),
             quantiles: 0,
             defined: 0,
             definition,
@@ -102,6 +108,10 @@ impl Layout {
                 AggregateKind::Unique { family, log2m, .. } => {
                     layout.uniques.push((family, log2m));
                     Slot::Unique(layout.uniques.len() - 1)
+                }
+                AggregateKind::Theta { log2k, .. } => {
+                    layout.thetas.push(log2k);
+                    Slot::Theta(layout.thetas.len() - 1)
                 }
                 AggregateKind::Quantile { .. } => {
                     layout.quantiles += 1;
@@ -145,6 +155,7 @@ impl Layout {
                 let (family, log2m) = self.uniques[at];
                 Some(State::Unique(Unique::with_family(family, log2m)))
             }
+            Slot::Theta(at) => Some(State::Theta(Theta::new(self.thetas[at]))),
             Slot::Quantile(_) => Some(State::Quantile(Quantile::new())),
             Slot::Min(_) | Slot::Max(_) | Slot::Last(..) => None,
         }
@@ -158,6 +169,8 @@ pub struct RowView<'a> {
     pub words: &'a [u64],
     /// Its uniques.
     pub uniques: &'a [Unique],
+    /// Its sets.
+    pub thetas: &'a [Theta],
     /// Its quantiles.
     pub quantiles: &'a [Quantile],
     /// Its texts.
@@ -182,6 +195,14 @@ impl<'a> RowView<'a> {
     #[inline]
     pub fn has(&self, aggregate: usize) -> bool {
         self.words[MARK_WORD] >> aggregate & 1 == 1
+    }
+
+    /// Bytes on the heap of its sketches and texts.
+    pub fn heap_bytes(&self) -> usize {
+        self.uniques.iter().map(Unique::heap_bytes).sum::<usize>()
+            + self.thetas.iter().map(Theta::heap_bytes).sum::<usize>()
+            + self.quantiles.iter().map(Quantile::heap_bytes).sum::<usize>()
+            + self.texts.iter().map(|text| text.len()).sum::<usize>()
     }
 
     fn scalar(&self, place: Place) -> ScalarRef<'a> {
@@ -210,6 +231,7 @@ impl<'a> RowView<'a> {
                     state::encode_last(self.words[time] as i64, self.scalar(place), out);
                 }
                 Slot::Unique(at) => state::encode_unique(&self.uniques[at], out),
+                Slot::Theta(at) => state::encode_theta(&self.thetas[at], out),
                 Slot::Quantile(at) => state::encode_quantile(&self.quantiles[at], out),
             }
         }
@@ -234,6 +256,7 @@ impl<'a> RowView<'a> {
             {
                 unique.merge(&self.uniques[at]);
             }
+            (Slot::Theta(at), Some(State::Theta(theta))) => theta.merge(&self.thetas[at]),
             (Slot::Quantile(at), Some(State::Quantile(quantile))) => {
                 quantile.merge(&self.quantiles[at]);
             }
@@ -271,6 +294,7 @@ impl<'a> RowView<'a> {
                 State::Last(self.words[at] as i64, self.scalar(place).to_owned())
             }
             Slot::Unique(at) => State::Unique(self.uniques[at].clone()),
+            Slot::Theta(at) => State::Theta(self.thetas[at].clone()),
             Slot::Quantile(at) => State::Quantile(self.quantiles[at].clone()),
         }
     }
@@ -282,6 +306,8 @@ pub struct RowMut<'a> {
     pub words: &'a mut [u64],
     /// Its uniques.
     pub uniques: &'a mut [Unique],
+    /// Its sets.
+    pub thetas: &'a mut [Theta],
     /// Its quantiles.
     pub quantiles: &'a mut [Quantile],
     /// Its texts.
@@ -325,6 +351,10 @@ impl RowMut<'_> {
                 if unique.family() == self.uniques[at].family() =>
             {
                 self.uniques[at].merge(unique);
+                true
+            }
+            (Slot::Theta(at), State::Theta(theta)) => {
+                self.thetas[at].merge(theta);
                 true
             }
             (Slot::Quantile(at), State::Quantile(quantile)) => {

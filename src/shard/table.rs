@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use sketches::quantile::Quantile;
+use sketches::theta::Theta;
 use sketches::unique::Unique;
 
 use super::slab::{Arena, Slab};
@@ -33,6 +34,7 @@ pub struct Table {
     pub has_nulls: bool,
     pub(super) words: Slab<u64>,
     pub(super) uniques: Slab<Unique>,
+    pub(super) thetas: Slab<Theta>,
     pub(super) quantiles: Slab<Quantile>,
     pub(super) texts: Slab<Box<[u8]>>,
     /// Heap bytes of sketches and texts.
@@ -50,6 +52,7 @@ impl Table {
         Self {
             words: Slab::new(layout.words),
             uniques: Slab::new(layout.uniques.len()),
+            thetas: Slab::new(layout.thetas.len()),
             quantiles: Slab::new(layout.quantiles),
             texts: Slab::new(layout.texts),
             layout,
@@ -77,9 +80,14 @@ impl Table {
 
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
-        let storage = self.words.bytes() + self.uniques.bytes() + self.quantiles.bytes();
+        let sketches = self.uniques.bytes() + self.thetas.bytes() + self.quantiles.bytes();
         let index = self.slots.capacity() * 8 + self.dirty.capacity() * 4;
-        storage + self.texts.bytes() + self.keys.bytes() + index + self.heap_bytes
+        self.words.bytes()
+            + sketches
+            + self.texts.bytes()
+            + self.keys.bytes()
+            + index
+            + self.heap_bytes
     }
 
     /// The pieces of a row's key.
@@ -93,6 +101,7 @@ impl Table {
         RowView {
             words: self.words.get(row),
             uniques: self.uniques.get(row),
+            thetas: self.thetas.get(row),
             quantiles: self.quantiles.get(row),
             texts: self.texts.get(row),
         }
@@ -104,6 +113,7 @@ impl Table {
         RowMut {
             words: self.words.get_mut(row),
             uniques: self.uniques.get_mut(row),
+            thetas: self.thetas.get_mut(row),
             quantiles: self.quantiles.get_mut(row),
             texts: self.texts.get_mut(row),
         }
@@ -220,6 +230,7 @@ impl Table {
         let states = layout.words - HEAD_WORDS;
         self.words.push(head.into_iter().chain(std::iter::repeat_n(0, states)));
         self.uniques.push(layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)));
+        self.thetas.push(layout.thetas.iter().map(|&log2k| Theta::new(log2k)));
         self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
         self.texts.push((0..layout.texts).map(|_| Box::default()));
         self.rows += 1;

@@ -133,6 +133,15 @@ fn update_all(
                 table.heap_bytes = table.heap_bytes + unique.heap_bytes() - before;
             }
         }
+        (UpdateKind::Theta(slot), Slot::Theta(at)) => {
+            let marks = &prepared.marks[slot];
+            for hit in hits {
+                let theta = &mut table.thetas.get_mut(hit.row as usize)[at];
+                let before = theta.heap_bytes();
+                theta.insert(marks[hit.event as usize]);
+                table.heap_bytes = table.heap_bytes + theta.heap_bytes() - before;
+            }
+        }
         (UpdateKind::Quantile(slot), Slot::Quantile(at)) => {
             let (bins, number) = (&prepared.bins[slot], prepared.bin_numbers[slot]);
             let (values, fixed) = (&prepared.numbers[number], &prepared.fixed[number]);

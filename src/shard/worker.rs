@@ -258,11 +258,7 @@ impl Worker {
                     view.absorb(layout.slots[aggregate], aggregate, state);
                 }
             }
-            let view = table.row(row);
-            let heap = view.uniques.iter().map(|u| u.heap_bytes()).sum::<usize>()
-                + view.quantiles.iter().map(|q| q.heap_bytes()).sum::<usize>()
-                + view.texts.iter().map(|t| t.len()).sum::<usize>();
-            table.heap_bytes += heap;
+            table.heap_bytes += table.row(row).heap_bytes();
         }
         self.bytes += table.bytes() as i64 - before as i64;
     }

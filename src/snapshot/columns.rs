@@ -135,6 +135,11 @@ fn sources(aggregate: usize, kind: &AggregateKind, field: FieldType) -> Vec<(Str
                 (sketch.to_owned(), Source::Sketch(aggregate)),
             ]
         }
+        AggregateKind::Theta { .. } => vec![
+            part(FieldType::Int, Part::Value),
+            part(FieldType::Float, Part::Error),
+            ("bytea".to_owned(), Source::Sketch(aggregate)),
+        ],
         AggregateKind::Quantile { .. } => {
             QUANTILES.iter().map(|&q| part(FieldType::Float, Part::Quantile(q))).collect()
         }
@@ -151,6 +156,7 @@ fn published(state: &State) -> Cell {
             Family::Ak => ak::write_row(unique, &mut bytes),
             Family::DataSketches => datasketches::write(unique, &mut bytes),
         },
+        State::Theta(theta) => theta.write_apache(&mut bytes),
         _ => return Cell::Null,
     }
     Cell::Text(hex(&bytes))

@@ -79,6 +79,15 @@ pub enum Sketch {
         #[serde(flatten)]
         hll: Option<HllParameters>,
     },
+    /// A set of distinct values, in Apache's compact form of theta sketches.
+    Theta {
+        /// Name of the aggregate.
+        aggregate: String,
+        /// The column with the sketch.
+        column: String,
+        /// Values that are kept apart are 2^log2k.
+        log2k: u8,
+    },
     /// Quantiles, by DDSketch.
     Quantile {
         /// Name of the aggregate.
@@ -166,6 +175,11 @@ pub fn describe_sketches(summary: &Summary) -> Vec<Sketch> {
                 hll: (family == Family::Ak).then_some(hll),
             })
         }
+        AggregateKind::Theta { log2k, .. } => Some(Sketch::Theta {
+            aggregate: aggregate.name.clone(),
+            column: aggregate.kind.columns(&aggregate.name).pop()?,
+            log2k,
+        }),
         AggregateKind::Quantile { error, .. } => Some(Sketch::Quantile {
             aggregate: aggregate.name.clone(),
             relative_error: error,
