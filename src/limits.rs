@@ -50,8 +50,8 @@ pub const MAX_FIELDS: usize = 1024;
 /// Summaries of the configuration; `check` refuses more.
 pub const MAX_SUMMARIES: usize = 1024;
 
-/// Bytes of text in one dimension of one key; a longer value refuses the event
-/// (counter `refused.dimension_too_long`).
+/// Bytes of text in one dimension of one key, or in a field whose most frequent values are
+/// kept; a longer value refuses the event (counter `refused.dimension_too_long`).
 pub const MAX_DIMENSION_BYTES: usize = 4096;
 
 /// Bytes of one string that is not a dimension; a longer value refuses the event

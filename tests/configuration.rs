@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 37] = [
+const CASES: [(usize, &str, usize, &str); 41] = [
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
     (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),
@@ -88,6 +88,25 @@ const CASES: [(usize, &str, usize, &str); 37] = [
         "dimensions = []\naggregates = [{ name = \"n\", unique = \"page\", log2k = 12 }]",
         14,
         "log2k belongs to theta",
+    ),
+    (12, "dimensions = []\naggregates = [{ name = \"n\", top = \"ms\" }]", 14, "string or an int"),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", top = \"page\", k = 0 }]",
+        14,
+        "0 is not between 1 and 10000",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, k = 10 }]",
+        14,
+        "k belongs to top",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", top = \"page\" }]\nderived = [{ name = \"d\", sql = \"n / 2\" }]",
+        15,
+        "a list of values",
     ),
     (
         12,

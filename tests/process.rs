@@ -234,19 +234,20 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
     // Another order, another summary before it, another aggregate: rows stay what they are.
     let more = text
         .replace("[[summary]]", "[[summary]]\nname = \"all\"\ndimensions = []\naggregates = [{ name = \"c\", count = true }]\n[[summary]]")
-        .replace("[{ name = \"events\"", "[{ name = \"users\", unique = \"user\" }, { name = \"set\", theta = \"user\" }, { name = \"events\"");
+        .replace("[{ name = \"events\"", "[{ name = \"users\", unique = \"user\" }, { name = \"set\", theta = \"user\" }, { name = \"top\", top = \"user\" }, { name = \"events\"");
     server.restart_with(&more).unwrap();
     let answer = server.ask(r#"{"summary":"pages","by":["page"]}"#);
     assert_eq!(
         answer["rows"],
-        json!([["a", null, null, 1, 1]]),
+        json!([["a", null, null, null, 1, 1]]),
         "an added aggregate is null in older rows"
     );
     assert!(answer["since"]["users"].is_string(), "{answer}");
     send(&server, 2);
     server.wait_for(1);
     let answer = server.ask(r#"{"summary":"pages","by":["page"]}"#);
-    assert_eq!(answer["rows"], json!([["a", 1, 1, 2, 3]]));
+    let top = json!([{ "value": "u2", "count": 1, "lower": 1, "upper": 1 }]);
+    assert_eq!(answer["rows"], json!([["a", 1, 1, top, 2, 3]]));
     assert_eq!(server.ask(r#"{"summary":"all"}"#)["rows"], json!([[1]]));
 
     for (from, to, what) in [
@@ -260,6 +261,7 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
         ("[event]", "[event]\nzone = \"Asia/Tokyo\"", "zone changed"),
         ("name = \"pages\"", "name = \"pages\"\nwhere = \"n > 0\"", "filter changed"),
         ("unique = \"user\"", "unique = \"user\", log2m = 12", "aggregate users changed"),
+        ("top = \"user\"", "top = \"user\", k = 99", "aggregate top changed"),
         ("theta = \"user\"", "theta = \"user\", log2k = 11", "aggregate set changed"),
         (
             "unique = \"user\"",
@@ -272,5 +274,5 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
         assert!(error.contains("another name") && error.contains("rebuild"), "{error}");
     }
     server.restart_with(&more.replace("shards", "# shards")).unwrap();
-    assert_eq!(server.ask(r#"{"summary":"pages"}"#)["rows"], json!([[1, 1, 2, 3]]));
+    assert_eq!(server.ask(r#"{"summary":"pages"}"#)["rows"], json!([[1, 1, top, 2, 3]]));
 }

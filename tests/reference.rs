@@ -8,8 +8,7 @@ use summarizer::config::{Config, ConfigError};
 use toml::{Table, Value};
 
 /// Keys that are known only to be refused as not built yet. The file names them in a comment.
-const UNBUILT: [&str; 6] =
-    ["journal", "dedup", "http", "ingest.zmq.curve", "query.zmq.curve", "summary.aggregates.top"];
+const UNBUILT: [&str; 5] = ["journal", "dedup", "http", "ingest.zmq.curve", "query.zmq.curve"];
 
 /// A configuration without any setting.
 const MINIMAL: &str = r#"
@@ -22,7 +21,7 @@ const MINIMAL: &str = r#"
 "#;
 
 /// Keys of the schema that the file writes out with their default value.
-const DEFAULTS: [&str; 8] = [
+const DEFAULTS: [&str; 9] = [
     "event.zone",
     "event.future_tolerance",
     "field.from",
@@ -30,6 +29,7 @@ const DEFAULTS: [&str; 8] = [
     "summary.aggregates.family",
     "summary.aggregates.log2m",
     "summary.aggregates.log2k",
+    "summary.aggregates.k",
     "summary.aggregates.error",
 ];
 

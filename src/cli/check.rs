@@ -89,6 +89,9 @@ fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
             AggregateKind::Theta { field, log2k } => {
                 format!("set of the distinct values of {}, log2k {log2k}", of(field))
             }
+            AggregateKind::Top { field, k } => {
+                format!("the {k} most frequent values of {}", of(field))
+            }
             AggregateKind::Quantile { field, error } => {
                 format!("quantiles of {}, within {} %", of(field), error * 100.0)
             }

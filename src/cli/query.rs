@@ -93,6 +93,13 @@ pub fn show(answer: &Value) -> String {
             let rounded = format!("{value:.3}");
             if rounded.len() < text.len() { rounded } else { text }
         }
+        Value::Array(items) => {
+            let line = |item: &Value| {
+                let value = item["value"].as_str().unwrap_or("");
+                format!("{value} {}", item["count"])
+            };
+            items.iter().map(line).collect::<Vec<_>>().join("\n")
+        }
         other => other.to_string(),
     };
     let mut table = Table::new();

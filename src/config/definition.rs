@@ -102,6 +102,7 @@ fn describe_aggregate(schema: &Schema, kind: &AggregateKind) -> String {
             format!("unique of {}, family {}, log2m {log2m}", of(field), family_name(family))
         }
         AggregateKind::Theta { field, log2k } => format!("theta of {}, log2k {log2k}", of(field)),
+        AggregateKind::Top { field, k } => format!("top of {}, k {k}", of(field)),
         AggregateKind::Quantile { field, error } => {
             format!("quantile of {}, error {error}", of(field))
         }

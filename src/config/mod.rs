@@ -310,6 +310,13 @@ pub enum AggregateKind {
         /// Values that are kept apart are 2^log2k.
         log2k: u8,
     },
+    /// The most frequent values.
+    Top {
+        /// The field.
+        field: usize,
+        /// How many of them.
+        k: usize,
+    },
     /// Quantiles.
     Quantile {
         /// The field.
@@ -337,6 +344,7 @@ impl AggregateKind {
             }
             Self::Unique { field, .. }
             | Self::Theta { field, .. }
+            | Self::Top { field, .. }
             | Self::Quantile { field, .. } => Some(field),
         }
     }

@@ -76,14 +76,6 @@ fn refuse_unbuilt(file: &written::File) -> Result<(), Problem> {
             return Err(unbuilt(curve.span(), key, "CURVE authentication is"));
         }
     }
-    for summary in &file.summary {
-        for aggregate in &summary.get_ref().aggregates {
-            if let Some(kind) = &aggregate.get_ref().top {
-                let key = format!("summary.{}.aggregates.top", summary.get_ref().name.get_ref());
-                return Err(unbuilt(kind.span(), &key, "this aggregate is"));
-            }
-        }
-    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use sketches::theta::LOG2K;
+use sketches::top::K;
 use sketches::unique::Family;
 
 use super::resolve::number_or;
@@ -24,6 +25,8 @@ enum Takes {
     Numbers,
     /// Those whose values are told apart exactly.
     Exact,
+    /// Those whose values are names, of letters or digits.
+    Names,
 }
 
 impl Takes {
@@ -36,6 +39,9 @@ impl Takes {
             Self::Exact if field.kind == FieldType::Float => {
                 "needs values that are told apart exactly (a decimal, say)"
             }
+            Self::Names if !matches!(field.kind, FieldType::String | FieldType::Int) => {
+                "needs a string or an int"
+            }
             _ => return None,
         };
         Some(format!("{what}, and \"{}\" is {}", field.name, field.kind))
@@ -47,6 +53,7 @@ struct Parameters {
     family: Family,
     log2m: u8,
     log2k: u8,
+    k: usize,
     error: f64,
 }
 
@@ -59,10 +66,12 @@ impl Parameters {
             Family::DataSketches => 4..=18,
         };
         let log2k = i64::from(*LOG2K.start())..=i64::from(*LOG2K.end());
+        let k = *K.start() as i64..=*K.end() as i64;
         Ok(Self {
             family,
             log2m: number_or(&written.log2m, &format!("{key}.log2m"), log2m, 14)? as u8,
             log2k: number_or(&written.log2k, &format!("{key}.log2k"), log2k, 12)? as u8,
+            k: number_or(&written.k, &format!("{key}.k"), k, 100)? as usize,
             error: quantile_error(written, key)?,
         })
     }
@@ -87,7 +96,7 @@ pub(super) fn aggregate(
         }
         kinds.push(AggregateKind::Count);
     }
-    let of_field: [(&Option<Text>, Takes, Make); 7] = [
+    let of_field: [(&Option<Text>, Takes, Make); 8] = [
         (&written.sum, Takes::Numbers, |f, _| AggregateKind::Sum(f)),
         (&written.min, Takes::Any, |f, _| AggregateKind::Min(f)),
         (&written.max, Takes::Any, |f, _| AggregateKind::Max(f)),
@@ -98,6 +107,7 @@ pub(super) fn aggregate(
             log2m: p.log2m,
         }),
         (&written.theta, Takes::Exact, |field, p| AggregateKind::Theta { field, log2k: p.log2k }),
+        (&written.top, Takes::Names, |field, p| AggregateKind::Top { field, k: p.k }),
         (&written.quantile, Takes::Numbers, |field, p| AggregateKind::Quantile {
             field,
             error: p.error,
@@ -113,7 +123,7 @@ pub(super) fn aggregate(
     }
     let [kind] = kinds[..] else {
         return Err(problem(format!(
-            "expected exactly one of count, sum, min, max, last, unique, theta, quantile; found {}",
+            "expected exactly one of count, sum, min, max, last, unique, theta, top, quantile; found {}",
             kinds.len()
         )));
     };
@@ -127,6 +137,7 @@ pub(super) fn aggregate(
         (written.family.is_some(), "family", written.unique.is_some(), "unique"),
         (written.log2m.is_some(), "log2m", written.unique.is_some(), "unique"),
         (written.log2k.is_some(), "log2k", written.theta.is_some(), "theta"),
+        (written.k.is_some(), "k", written.top.is_some(), "top"),
         (written.error.is_some(), "error", written.quantile.is_some(), "quantile"),
     ];
     for (said, parameter, fits, owner) in belongings {

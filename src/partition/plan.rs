@@ -89,6 +89,8 @@ pub enum UpdateKind {
     Unique(usize),
     /// Inserts a mark slot.
     Theta(usize),
+    /// Counts the values of a field one by one.
+    Top(usize),
     /// Inserts a bin slot.
     Quantile(usize),
 }
@@ -164,6 +166,7 @@ impl Plan {
                 UpdateKind::Unique(place(&mut self.coupons, (field, family)))
             }
             AggregateKind::Theta { field, .. } => UpdateKind::Theta(place(&mut self.marks, field)),
+            AggregateKind::Top { field, .. } => UpdateKind::Top(field),
             AggregateKind::Quantile { field, error } => {
                 let number = place(&mut self.numbers, field);
                 let mapping = mapping(error);

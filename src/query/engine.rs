@@ -78,6 +78,9 @@ struct Budget<'a> {
     deadline: &'a Deadline,
 }
 
+/// The shards' answers to one question, one of each.
+type Answers = Receiver<Option<ShardAnswer>>;
+
 /// When something was gathered, and of which events.
 pub(super) struct Gathered {
     /// Microseconds since 1970.
@@ -258,7 +261,7 @@ impl Engine {
         plans: &[QuestionPlan],
         stored: u64,
         fresh: bool,
-    ) -> Result<(CancelOnDrop, Vec<Receiver<Option<ShardAnswer>>>), Failure> {
+    ) -> Result<(CancelOnDrop, Vec<Answers>), Failure> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let ask = |plan: &QuestionPlan| {
             let (reply, answers) = bounded(self.asks_out.len());

@@ -84,7 +84,7 @@ impl QuestionPlan {
             return Err(Failure::new("bad_request", message, "name it once"));
         }
         let columns = columns(question, summary, &by)?;
-        let order = question.order.as_deref().map(|o| order(o, &columns)).transpose()?;
+        let order = question.order.as_deref().map(|o| order(o, &columns, summary)).transpose()?;
         let (points, leading) = points(&only);
         let encode = |values: &Vec<KeyValue>| {
             let piece = |value: &KeyValue| {
@@ -267,7 +267,11 @@ fn all_columns(summary: &Summary) -> Vec<String> {
     aggregates.chain(summary.derived.iter().map(|d| d.name.clone())).collect()
 }
 
-fn order(text: &str, columns: &[(String, Column)]) -> Result<(usize, bool), Failure> {
+fn order(
+    text: &str,
+    columns: &[(String, Column)],
+    summary: &Summary,
+) -> Result<(usize, bool), Failure> {
     let (name, descending) = match text.strip_prefix('-') {
         Some(name) => (name, true),
         None => (text, false),
@@ -281,7 +285,13 @@ fn order(text: &str, columns: &[(String, Column)]) -> Result<(usize, bool), Fail
             hint,
         )
     })?;
-    Ok((at, descending))
+    match &columns[at].1 {
+        Column::Output(output) if output.is_list(summary) => {
+            let message = format!("order = \"{text}\" names a list of values");
+            Err(Failure::new("bad_request", message, "order by its count, or by another column"))
+        }
+        _ => Ok((at, descending)),
+    }
 }
 
 /// The aggregates that columns need.

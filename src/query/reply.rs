@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use sketches::top::Frequent;
 
 use crate::ingest::wire;
 use crate::output::{Cell, timestamp};
@@ -156,6 +157,15 @@ fn wire_cell(cell: &Cell) -> wire::Cell {
             Err(_) => Kind::Decimal(cell.text()),
         }),
         Cell::Exact(..) => Some(Kind::Decimal(cell.text())),
+        Cell::Items(items) => {
+            let item = |f: &Frequent| wire::Item {
+                value: f.item.clone(),
+                count: f.upper,
+                lower: f.lower,
+                upper: f.upper,
+            };
+            Some(Kind::Items(wire::Items { items: items.iter().map(item).collect() }))
+        }
         Cell::Text(_) | Cell::Day(_) => Some(Kind::String(cell.text())),
     };
     wire::Cell { kind }

@@ -171,6 +171,10 @@ fn wire_value(cell: &wire::Cell) -> Result<Value, Failure> {
         Some(Kind::Int(int)) => json!(int),
         Some(Kind::Double(double)) => json!(double),
         Some(Kind::Bool(bool)) => json!(bool),
+        Some(Kind::Items(_)) => {
+            let hint = "a text, a number or a truth value";
+            return Err(Failure::new("bad_value", "a list is no value of a dimension", hint));
+        }
         Some(Kind::Decimal(text)) => serde_json::from_str(text).map_err(|_| {
             Failure::new(
                 "bad_value",

@@ -6,6 +6,7 @@
 
 use sketches::quantile::Quantile;
 use sketches::theta::Theta;
+use sketches::top::Top;
 use sketches::unique::{Family, Unique};
 
 use super::codec::{put_head, put_number};
@@ -48,6 +49,8 @@ pub enum Slot {
     Unique(usize),
     /// Place among the sets.
     Theta(usize),
+    /// Place among the lists of frequent values.
+    Top(usize),
     /// Place among the quantiles.
     Quantile(usize),
 }
@@ -65,6 +68,8 @@ pub struct Layout {
     pub uniques: Vec<(Family, u8)>,
     /// log2k of each set of a row.
     pub thetas: Vec<u8>,
+    /// How many frequent values each list of a row is to have.
+    pub tops: Vec<usize>,
     /// Quantiles of a row.
     pub quantiles: usize,
     /// Marks of a new row: what is zero, not null, before the first value.
@@ -86,6 +91,7 @@ impl Layout {
             texts: 0,
             uniques: Vec::new(),
             thetas: Vec::new(),
+            tops: Vec::new(),
             quantiles: 0,
             defined: 0,
             definition,
@@ -112,6 +118,10 @@ impl Layout {
                 AggregateKind::Theta { log2k, .. } => {
                     layout.thetas.push(log2k);
                     Slot::Theta(layout.thetas.len() - 1)
+                }
+                AggregateKind::Top { k, .. } => {
+                    layout.tops.push(k);
+                    Slot::Top(layout.tops.len() - 1)
                 }
                 AggregateKind::Quantile { .. } => {
                     layout.quantiles += 1;
@@ -156,6 +166,7 @@ impl Layout {
                 Some(State::Unique(Unique::with_family(family, log2m)))
             }
             Slot::Theta(at) => Some(State::Theta(Theta::new(self.thetas[at]))),
+            Slot::Top(at) => Some(State::Top(Box::new(Top::new(self.tops[at])))),
             Slot::Quantile(_) => Some(State::Quantile(Quantile::new())),
             Slot::Min(_) | Slot::Max(_) | Slot::Last(..) => None,
         }
@@ -171,6 +182,8 @@ pub struct RowView<'a> {
     pub uniques: &'a [Unique],
     /// Its sets.
     pub thetas: &'a [Theta],
+    /// Its lists of frequent values.
+    pub tops: &'a [Top],
     /// Its quantiles.
     pub quantiles: &'a [Quantile],
     /// Its texts.
@@ -201,6 +214,7 @@ impl<'a> RowView<'a> {
     pub fn heap_bytes(&self) -> usize {
         self.uniques.iter().map(Unique::heap_bytes).sum::<usize>()
             + self.thetas.iter().map(Theta::heap_bytes).sum::<usize>()
+            + self.tops.iter().map(Top::heap_bytes).sum::<usize>()
             + self.quantiles.iter().map(Quantile::heap_bytes).sum::<usize>()
             + self.texts.iter().map(|text| text.len()).sum::<usize>()
     }
@@ -232,6 +246,7 @@ impl<'a> RowView<'a> {
                 }
                 Slot::Unique(at) => state::encode_unique(&self.uniques[at], out),
                 Slot::Theta(at) => state::encode_theta(&self.thetas[at], out),
+                Slot::Top(at) => state::encode_top(&self.tops[at], out),
                 Slot::Quantile(at) => state::encode_quantile(&self.quantiles[at], out),
             }
         }
@@ -257,6 +272,7 @@ impl<'a> RowView<'a> {
                 unique.merge(&self.uniques[at]);
             }
             (Slot::Theta(at), Some(State::Theta(theta))) => theta.merge(&self.thetas[at]),
+            (Slot::Top(at), Some(State::Top(top))) => top.merge(&self.tops[at]),
             (Slot::Quantile(at), Some(State::Quantile(quantile))) => {
                 quantile.merge(&self.quantiles[at]);
             }
@@ -295,6 +311,7 @@ impl<'a> RowView<'a> {
             }
             Slot::Unique(at) => State::Unique(self.uniques[at].clone()),
             Slot::Theta(at) => State::Theta(self.thetas[at].clone()),
+            Slot::Top(at) => State::Top(Box::new(self.tops[at].clone())),
             Slot::Quantile(at) => State::Quantile(self.quantiles[at].clone()),
         }
     }
@@ -308,6 +325,8 @@ pub struct RowMut<'a> {
     pub uniques: &'a mut [Unique],
     /// Its sets.
     pub thetas: &'a mut [Theta],
+    /// Its lists of frequent values.
+    pub tops: &'a mut [Top],
     /// Its quantiles.
     pub quantiles: &'a mut [Quantile],
     /// Its texts.
@@ -355,6 +374,10 @@ impl RowMut<'_> {
             }
             (Slot::Theta(at), State::Theta(theta)) => {
                 self.thetas[at].merge(theta);
+                true
+            }
+            (Slot::Top(at), State::Top(top)) => {
+                self.tops[at].merge(top);
                 true
             }
             (Slot::Quantile(at), State::Quantile(quantile)) => {

@@ -1,11 +1,12 @@
 //! The state of one aggregate: what is kept of many events, and how two are united.
 //!
 //! Every union is associative and commutative, so that the order of events, the number of
-//! shards and the moments of checkpoints leave no trace.
+//! shards and the moments of checkpoints leave no trace (but in [`State::Top`]).
 
 use sketches::codec::{DecodeError, Reader, put_bytes, put_i64, put_i128};
 use sketches::quantile::Quantile;
 use sketches::theta::Theta;
+use sketches::top::Top;
 use sketches::unique::{Estimate, Unique};
 
 /// A sum that has left 128 bits. Once there, it stays there.
@@ -62,6 +63,9 @@ pub enum State {
     Unique(Unique),
     /// A set of distinct values.
     Theta(Theta),
+    /// The most frequent values: the one state that depends on order, once there were more
+    /// different values than it keeps.
+    Top(Box<Top>),
     /// Quantiles.
     Quantile(Quantile),
 }
@@ -75,6 +79,7 @@ const LAST: u8 = 6;
 const UNIQUE: u8 = 7;
 const QUANTILE: u8 = 8;
 const THETA: u8 = 9;
+const TOP: u8 = 10;
 
 const WORD: u8 = 0;
 const TEXT: u8 = 1;
@@ -107,6 +112,7 @@ impl State {
             }
             (Self::Unique(a), Self::Unique(b)) if a.family() == b.family() => a.merge(b),
             (Self::Theta(a), Self::Theta(b)) => a.merge(b),
+            (Self::Top(a), Self::Top(b)) => a.merge(b),
             (Self::Quantile(a), Self::Quantile(b)) => a.merge(b),
             _ => return Err(DecodeError::Invalid("an unknown or unexpected kind of state")),
         }
@@ -133,6 +139,7 @@ impl State {
             Self::Last(time, value) => encode_last(*time, value.as_ref(), out),
             Self::Unique(unique) => encode_unique(unique, out),
             Self::Theta(theta) => encode_theta(theta, out),
+            Self::Top(top) => encode_top(top, out),
             Self::Quantile(quantile) => encode_quantile(quantile, out),
         }
     }
@@ -151,6 +158,7 @@ impl State {
             LAST => Self::Last(reader.i64()?, decode_scalar(reader)?),
             UNIQUE => Self::Unique(Unique::decode(reader.bytes()?)?),
             THETA => Self::Theta(Theta::decode(reader.bytes()?)?),
+            TOP => Self::Top(Box::new(Top::decode(reader.bytes()?)?)),
             QUANTILE => Self::Quantile(Quantile::decode(reader.bytes()?)?),
             _ => return Err(DecodeError::Invalid("an unknown or unexpected kind of state")),
         })
@@ -233,6 +241,12 @@ pub fn encode_unique(unique: &Unique, out: &mut Vec<u8>) {
 pub fn encode_theta(theta: &Theta, out: &mut Vec<u8>) {
     out.push(THETA);
     with_length(out, |out| theta.encode(out));
+}
+
+/// Stored form of the most frequent values.
+pub fn encode_top(top: &Top, out: &mut Vec<u8>) {
+    out.push(TOP);
+    with_length(out, |out| top.encode(out));
 }
 
 /// Stored form of quantiles.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sketches::quantile::Quantile;
 use sketches::theta::Theta;
+use sketches::top::Top;
 use sketches::unique::Unique;
 
 use super::slab::{Arena, Slab};
@@ -35,6 +36,7 @@ pub struct Table {
     pub(super) words: Slab<u64>,
     pub(super) uniques: Slab<Unique>,
     pub(super) thetas: Slab<Theta>,
+    pub(super) tops: Slab<Top>,
     pub(super) quantiles: Slab<Quantile>,
     pub(super) texts: Slab<Box<[u8]>>,
     /// Heap bytes of sketches and texts.
@@ -53,6 +55,7 @@ impl Table {
             words: Slab::new(layout.words),
             uniques: Slab::new(layout.uniques.len()),
             thetas: Slab::new(layout.thetas.len()),
+            tops: Slab::new(layout.tops.len()),
             quantiles: Slab::new(layout.quantiles),
             texts: Slab::new(layout.texts),
             layout,
@@ -80,7 +83,8 @@ impl Table {
 
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
-        let sketches = self.uniques.bytes() + self.thetas.bytes() + self.quantiles.bytes();
+        let sets = self.uniques.bytes() + self.thetas.bytes();
+        let sketches = sets + self.tops.bytes() + self.quantiles.bytes();
         let index = self.slots.capacity() * 8 + self.dirty.capacity() * 4;
         self.words.bytes()
             + sketches
@@ -102,6 +106,7 @@ impl Table {
             words: self.words.get(row),
             uniques: self.uniques.get(row),
             thetas: self.thetas.get(row),
+            tops: self.tops.get(row),
             quantiles: self.quantiles.get(row),
             texts: self.texts.get(row),
         }
@@ -114,6 +119,7 @@ impl Table {
             words: self.words.get_mut(row),
             uniques: self.uniques.get_mut(row),
             thetas: self.thetas.get_mut(row),
+            tops: self.tops.get_mut(row),
             quantiles: self.quantiles.get_mut(row),
             texts: self.texts.get_mut(row),
         }
@@ -231,6 +237,8 @@ impl Table {
         self.words.push(head.into_iter().chain(std::iter::repeat_n(0, states)));
         self.uniques.push(layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)));
         self.thetas.push(layout.thetas.iter().map(|&log2k| Theta::new(log2k)));
+        self.tops.push(layout.tops.iter().map(|&k| Top::new(k)));
+        self.heap_bytes += self.tops.get(row as usize).iter().map(Top::heap_bytes).sum::<usize>();
         self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
         self.texts.push((0..layout.texts).map(|_| Box::default()));
         self.rows += 1;

@@ -142,6 +142,20 @@ fn update_all(
                 table.heap_bytes = table.heap_bytes + theta.heap_bytes() - before;
             }
         }
+        (UpdateKind::Top(field), Slot::Top(at)) => {
+            let column = &work.batch.fields[field];
+            for hit in hits {
+                let top = &mut table.tops.get_mut(hit.row as usize)[at];
+                let before = top.heap_bytes();
+                match column.get(hit.event as usize) {
+                    // The decoder has checked that it is UTF-8.
+                    Value::Text(text) => top.insert(std::str::from_utf8(text).unwrap_or_default()),
+                    Value::Int(int) => top.insert(&int.to_string()),
+                    _ => continue,
+                }
+                table.heap_bytes = table.heap_bytes + top.heap_bytes() - before;
+            }
+        }
         (UpdateKind::Quantile(slot), Slot::Quantile(at)) => {
             let (bins, number) = (&prepared.bins[slot], prepared.bin_numbers[slot]);
             let (values, fixed) = (&prepared.numbers[number], &prepared.fixed[number]);

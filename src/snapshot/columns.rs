@@ -34,8 +34,8 @@ enum Source {
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its type as the configuration writes types; besides `date`, `hll` and `bytea`, the
-    /// types of PostgreSQL that take days and sketches.
+    /// Its type as the configuration writes types; besides `date`, `hll`, `bytea` and
+    /// `json`, the types of PostgreSQL that take days, sketches and frequent values.
     pub kind: String,
     source: Source,
 }
@@ -140,6 +140,9 @@ fn sources(aggregate: usize, kind: &AggregateKind, field: FieldType) -> Vec<(Str
             part(FieldType::Float, Part::Error),
             ("bytea".to_owned(), Source::Sketch(aggregate)),
         ],
+        AggregateKind::Top { .. } => {
+            vec![("json".to_owned(), Source::Output(Output { aggregate, part: Part::Value }))]
+        }
         AggregateKind::Quantile { .. } => {
             QUANTILES.iter().map(|&q| part(FieldType::Float, Part::Quantile(q))).collect()
         }

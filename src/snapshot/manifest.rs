@@ -88,6 +88,17 @@ pub enum Sketch {
         /// Values that are kept apart are 2^log2k.
         log2k: u8,
     },
+    /// The most frequent values, as a list in JSON of value, upper bound and lower bound.
+    Top {
+        /// Name of the aggregate.
+        aggregate: String,
+        /// The column with the list.
+        column: String,
+        /// Values that it has at most.
+        k: usize,
+        /// Whether other orders of the same events may give other lists: true.
+        depends_on_order: bool,
+    },
     /// Quantiles, by DDSketch.
     Quantile {
         /// Name of the aggregate.
@@ -179,6 +190,12 @@ pub fn describe_sketches(summary: &Summary) -> Vec<Sketch> {
             aggregate: aggregate.name.clone(),
             column: aggregate.kind.columns(&aggregate.name).pop()?,
             log2k,
+        }),
+        AggregateKind::Top { k, .. } => Some(Sketch::Top {
+            aggregate: aggregate.name.clone(),
+            column: aggregate.name.clone(),
+            k,
+            depends_on_order: true,
         }),
         AggregateKind::Quantile { error, .. } => Some(Sketch::Quantile {
             aggregate: aggregate.name.clone(),
