@@ -180,7 +180,7 @@ impl Top {
         if after > before {
             self.item_bytes += item.len();
         } else if after < before {
-            self.item_bytes = (self.item_bytes + item.len()) / (before + 1) * after;
+            self.item_bytes = (self.item_bytes + item.len()) * after / (before + 1);
         }
     }
 
@@ -188,7 +188,7 @@ impl Top {
         let parts = self.sketch.num_active_items() + other.sketch.num_active_items();
         self.sketch.merge(&other.sketch);
         let bytes = self.item_bytes + other.item_bytes;
-        self.item_bytes = bytes / parts.max(1) * self.sketch.num_active_items();
+        self.item_bytes = bytes * self.sketch.num_active_items() / parts.max(1);
         self.read_error += other.read_error;
         self.read_count += other.read_count;
     }

@@ -236,13 +236,21 @@ impl Table {
         let states = layout.words - HEAD_WORDS;
         self.words.push(head.into_iter().chain(std::iter::repeat_n(0, states)));
         self.uniques.push(layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)));
-        self.thetas.push(layout.thetas.iter().map(|&log2k| Theta::new(log2k)));
-        self.tops.push(layout.tops.iter().map(|&k| Top::new(k)));
-        self.heap_bytes += self.tops.get(row as usize).iter().map(Top::heap_bytes).sum::<usize>();
         self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
         self.texts.push((0..layout.texts).map(|_| Box::default()));
+        if !layout.thetas.is_empty() || !layout.tops.is_empty() {
+            self.insert_sets(row);
+        }
         self.rows += 1;
         row
+    }
+
+    /// The part of a new row that most tables have not.
+    #[cold]
+    fn insert_sets(&mut self, row: u32) {
+        self.thetas.push(self.layout.thetas.iter().map(|&log2k| Theta::new(log2k)));
+        self.tops.push(self.layout.tops.iter().map(|&k| Top::new(k)));
+        self.heap_bytes += self.tops.get(row as usize).iter().map(Top::heap_bytes).sum::<usize>();
     }
 
     /// The epoch in which a row was changed last; 0: not since it was stored.

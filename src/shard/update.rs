@@ -6,6 +6,7 @@
 //! 16 ns in phases, in a table of ten million rows.
 
 use sketches::quantile::Quantile;
+use sketches::theta::Mark;
 use sketches::unique::Unique;
 
 use super::cut::Watchers;
@@ -134,27 +135,10 @@ fn update_all(
             }
         }
         (UpdateKind::Theta(slot), Slot::Theta(at)) => {
-            let marks = &prepared.marks[slot];
-            for hit in hits {
-                let theta = &mut table.thetas.get_mut(hit.row as usize)[at];
-                let before = theta.heap_bytes();
-                theta.insert(marks[hit.event as usize]);
-                table.heap_bytes = table.heap_bytes + theta.heap_bytes() - before;
-            }
+            update_thetas(table, at, &prepared.marks[slot], hits);
         }
         (UpdateKind::Top(field), Slot::Top(at)) => {
-            let column = &work.batch.fields[field];
-            for hit in hits {
-                let top = &mut table.tops.get_mut(hit.row as usize)[at];
-                let before = top.heap_bytes();
-                match column.get(hit.event as usize) {
-                    // The decoder has checked that it is UTF-8.
-                    Value::Text(text) => top.insert(std::str::from_utf8(text).unwrap_or_default()),
-                    Value::Int(int) => top.insert(&int.to_string()),
-                    _ => continue,
-                }
-                table.heap_bytes = table.heap_bytes + top.heap_bytes() - before;
-            }
+            update_tops(table, at, &work.batch.fields[field], hits);
         }
         (UpdateKind::Quantile(slot), Slot::Quantile(at)) => {
             let (bins, number) = (&prepared.bins[slot], prepared.bin_numbers[slot]);
@@ -196,6 +180,33 @@ fn update_all(
             keep(table, aggregate, place, Some(time), column, work, hits, |new, old| new > old);
         }
         (kind, slot) => unreachable!("{kind:?} with {slot:?}: plan and layout are of one schema"),
+    }
+}
+
+/// Apart from the other updates, which are more frequent.
+#[inline(never)]
+fn update_thetas(table: &mut Table, at: usize, marks: &[Mark], hits: impl Iterator<Item = Hit>) {
+    for hit in hits {
+        let theta = &mut table.thetas.get_mut(hit.row as usize)[at];
+        let before = theta.heap_bytes();
+        theta.insert(marks[hit.event as usize]);
+        table.heap_bytes = table.heap_bytes + theta.heap_bytes() - before;
+    }
+}
+
+/// See [`update_thetas`].
+#[inline(never)]
+fn update_tops(table: &mut Table, at: usize, column: &Column, hits: impl Iterator<Item = Hit>) {
+    for hit in hits {
+        let top = &mut table.tops.get_mut(hit.row as usize)[at];
+        let before = top.heap_bytes();
+        match column.get(hit.event as usize) {
+            // The decoder has checked that it is UTF-8.
+            Value::Text(text) => top.insert(std::str::from_utf8(text).unwrap_or_default()),
+            Value::Int(int) => top.insert(&int.to_string()),
+            _ => continue,
+        }
+        table.heap_bytes = table.heap_bytes + top.heap_bytes() - before;
     }
 }
 
