@@ -50,8 +50,8 @@ pub const MAX_FIELDS: usize = 1024;
 /// Summaries of the configuration; `check` refuses more.
 pub const MAX_SUMMARIES: usize = 1024;
 
-/// Bytes of text in one dimension of one key; a longer value refuses the event
-/// (counter `refused.dimension_too_long`).
+/// Bytes of text in one dimension of one key, or in a field whose most frequent values are
+/// kept; a longer value refuses the event (counter `refused.dimension_too_long`).
 pub const MAX_DIMENSION_BYTES: usize = 4096;
 
 /// Bytes of one string that is not a dimension; a longer value refuses the event
@@ -78,6 +78,9 @@ pub const MAX_MESSAGE_BYTES: u64 = 128_000_000;
 
 /// Nesting of a filter or derived column; the parser refuses more.
 pub const MAX_EXPRESSION_DEPTH: usize = 50;
+
+/// Sets that one question may put together; more is answered with an error.
+pub const MAX_SETS: usize = 16;
 
 /// Bytes of one question; a longer one is answered with an error.
 pub const MAX_QUESTION_BYTES: usize = 1 << 20;

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
+use serde_json::json;
 use sketches::quantile::Mapping;
+use sketches::top::Frequent;
+use sketches::unique::Estimate;
 
 use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary};
 use crate::key::KeyValue;
@@ -23,6 +26,8 @@ pub enum Cell {
     Text(String),
     /// A day, as days since 1970.
     Day(i32),
+    /// The most frequent values, by descending count.
+    Items(Vec<Frequent>),
 }
 
 impl Cell {
@@ -52,7 +57,8 @@ impl Cell {
         out
     }
 
-    /// Appends the value as plain text; null is nothing.
+    /// Appends the value as plain text; null is nothing, and the most frequent values are a
+    /// list in JSON of value, count (the upper bound) and lower bound.
     pub fn write_text(&self, out: &mut String) {
         // Writing to a string cannot fail.
         let _ = match self {
@@ -68,6 +74,10 @@ impl Cell {
             Self::Float(value) => write!(out, "{value}"),
             Self::Text(text) => write!(out, "{text}"),
             Self::Day(day) => write!(out, "{}", date(*day)),
+            Self::Items(items) => {
+                let triple = |item: &Frequent| json!([item.item, item.upper, item.lower]);
+                write!(out, "{}", items.iter().map(triple).collect::<serde_json::Value>())
+            }
         };
     }
 
@@ -80,6 +90,11 @@ impl Cell {
                 out.push('"');
                 self.write_text(out);
                 out.push('"');
+            }
+            Self::Items(items) => {
+                let object = |Frequent { item, lower, upper }: &Frequent| json!({ "value": item, "count": upper, "lower": lower, "upper": upper });
+                let list: serde_json::Value = items.iter().map(object).collect();
+                out.push_str(&list.to_string());
             }
             other => other.write_text(out),
         }
@@ -174,15 +189,19 @@ impl Finisher {
             Some(State::Min(value) | State::Max(value) | State::Last(_, value)) => {
                 scalar_cell(value, *field)
             }
-            Some(State::Unique(unique)) => {
-                let estimate = unique.estimate();
-                match output.part {
-                    Part::Error => Cell::float(estimate.std_error),
-                    Part::Lower => Cell::float(estimate.lower.round()),
-                    Part::Upper => Cell::float(estimate.upper.round()),
-                    _ => Cell::int(estimate.value.round() as i128),
+            Some(State::Unique(unique)) => distinct_cell(unique.estimate(), output.part),
+            Some(State::Theta(theta)) => distinct_cell(theta.estimate(), output.part),
+            Some(State::Top(top)) => match output.part {
+                Part::Error => Cell::int(i128::from(top.error())),
+                Part::Count => Cell::int(i128::from(top.count())),
+                part => {
+                    let mut items = top.items();
+                    if let Part::First(count) = part {
+                        items.truncate(count);
+                    }
+                    Cell::Items(items)
                 }
-            }
+            },
             Some(State::Quantile(quantile)) => {
                 let at = |q: f64| mapping.as_ref().and_then(|m| quantile.quantile(q, m));
                 let sum = || quantile.sum().map(sketches::fixed::to_f64);
@@ -213,6 +232,15 @@ impl Finisher {
         let value =
             formula.evaluate(&|output: Output| self.cell(output, state(output.aggregate)).as_f64());
         value.map_or(Cell::Null, Cell::float)
+    }
+}
+
+fn distinct_cell(estimate: Estimate, part: Part) -> Cell {
+    match part {
+        Part::Error => Cell::float(estimate.std_error),
+        Part::Lower => Cell::float(estimate.lower.round()),
+        Part::Upper => Cell::float(estimate.upper.round()),
+        _ => Cell::int(estimate.value.round() as i128),
     }
 }
 

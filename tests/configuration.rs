@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 30] = [
+const CASES: [(usize, &str, usize, &str); 41] = [
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
     (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),
@@ -52,6 +52,62 @@ const CASES: [(usize, &str, usize, &str); 30] = [
     (12, "dimensions = []\naggregates = [{ name = \"n\", count = false }]", 14, "true"),
     (12, "dimensions = []\naggregates = [{ name = \"n\", sum = \"page\" }]", 14, "needs a number"),
     (12, "dimensions = []\naggregates = [{ name = \"n\", unique = \"ms\" }]", 14, "decimal"),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", unique = \"page\", family = \"apache\" }]",
+        14,
+        "expected one of: ak, datasketches",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", unique = \"page\", log2m = 18 }]",
+        14,
+        "18 is not between 4 and 17",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", unique = \"page\", family = \"datasketches\", log2m = 19 }]",
+        14,
+        "19 is not between 4 and 18",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, family = \"ak\" }]",
+        14,
+        "family belongs to unique",
+    ),
+    (12, "dimensions = []\naggregates = [{ name = \"n\", theta = \"ms\" }]", 14, "decimal"),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", theta = \"page\", log2k = 3 }]",
+        14,
+        "3 is not between 4 and 20",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", unique = \"page\", log2k = 12 }]",
+        14,
+        "log2k belongs to theta",
+    ),
+    (12, "dimensions = []\naggregates = [{ name = \"n\", top = \"ms\" }]", 14, "string or an int"),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", top = \"page\", k = 0 }]",
+        14,
+        "0 is not between 1 and 10000",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, k = 10 }]",
+        14,
+        "k belongs to top",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", top = \"page\" }]\nderived = [{ name = \"d\", sql = \"n / 2\" }]",
+        15,
+        "a list of values",
+    ),
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", quantile = \"step\" }]",

@@ -126,6 +126,28 @@ fn what_stands_in_the_way_is_said_in_one_line() {
 }
 
 #[test]
+fn rows_of_an_earlier_form_are_refused_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path());
+    TestServer::start(folder.path(), &text).stop();
+    // The record of the format, as a program before this one left it.
+    let store = folder.path().join("data/store");
+    let database = rocksdb::DB::open(&rocksdb::Options::default(), &store).unwrap();
+    let key = [0, 0, 0, 0, 1];
+    assert!(database.get(key).unwrap().is_some());
+    database.put(key, r#"{"store":1,"rows":1}"#).unwrap();
+    drop(database);
+    std::fs::write(folder.path().join("s.toml"), &text).unwrap();
+    let mut check = Command::new(PROGRAM);
+    check.arg("check").arg("-c").arg(folder.path().join("s.toml"));
+    for command in [&mut serve(folder.path()), &mut check] {
+        let line = refused(command);
+        assert!(line.contains(store.to_str().unwrap()) && line.contains("rows 1"), "{line}");
+        assert!(line.contains("move the folder away and send the events again"), "{line}");
+    }
+}
+
+#[test]
 fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
     let folder = tempfile::tempdir().unwrap();
     let text = config(folder.path());
@@ -141,19 +163,20 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
     // Another order, another summary before it, another aggregate: rows stay what they are.
     let more = text
         .replace("[[summary]]", "[[summary]]\nname = \"all\"\ndimensions = []\naggregates = [{ name = \"c\", count = true }]\n[[summary]]")
-        .replace("[{ name = \"events\"", "[{ name = \"users\", unique = \"user\" }, { name = \"events\"");
+        .replace("[{ name = \"events\"", "[{ name = \"users\", unique = \"user\" }, { name = \"set\", theta = \"user\" }, { name = \"top\", top = \"user\" }, { name = \"events\"");
     server.restart_with(&more).unwrap();
     let answer = server.ask(r#"{"summary":"pages","by":["page"]}"#);
     assert_eq!(
         answer["rows"],
-        json!([["a", null, 1, 1]]),
+        json!([["a", null, null, null, 1, 1]]),
         "an added aggregate is null in older rows"
     );
     assert!(answer["since"]["users"].is_string(), "{answer}");
     send(&server, 2);
     server.wait_for(1);
     let answer = server.ask(r#"{"summary":"pages","by":["page"]}"#);
-    assert_eq!(answer["rows"], json!([["a", 1, 2, 3]]));
+    let top = json!([{ "value": "u2", "count": 1, "lower": 1, "upper": 1 }]);
+    assert_eq!(answer["rows"], json!([["a", 1, 1, top, 2, 3]]));
     assert_eq!(server.ask(r#"{"summary":"all"}"#)["rows"], json!([[1]]));
 
     for (from, to, what) in [
@@ -167,11 +190,18 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
         ("[event]", "[event]\nzone = \"Asia/Tokyo\"", "zone changed"),
         ("name = \"pages\"", "name = \"pages\"\nwhere = \"n > 0\"", "filter changed"),
         ("unique = \"user\"", "unique = \"user\", log2m = 12", "aggregate users changed"),
+        ("top = \"user\"", "top = \"user\", k = 99", "aggregate top changed"),
+        ("theta = \"user\"", "theta = \"user\", log2k = 11", "aggregate set changed"),
+        (
+            "unique = \"user\"",
+            "unique = \"user\", family = \"datasketches\"",
+            "aggregate users changed from \"unique of user string, family ak, log2m 14\" to",
+        ),
     ] {
         let error = server.restart_with(&more.replace(from, to)).unwrap_err();
         assert!(error.contains(what), "{to}: {error}");
         assert!(error.contains("another name") && error.contains("rebuild"), "{error}");
     }
     server.restart_with(&more.replace("shards", "# shards")).unwrap();
-    assert_eq!(server.ask(r#"{"summary":"pages"}"#)["rows"], json!([[1, 2, 3]]));
+    assert_eq!(server.ask(r#"{"summary":"pages"}"#)["rows"], json!([[1, 1, top, 2, 3]]));
 }

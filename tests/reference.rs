@@ -8,15 +8,7 @@ use summarizer::config::{Config, ConfigError};
 use toml::{Table, Value};
 
 /// Keys that are known only to be refused as not built yet. The file names them in a comment.
-const UNBUILT: [&str; 7] = [
-    "journal",
-    "dedup",
-    "http",
-    "ingest.zmq.curve",
-    "query.zmq.curve",
-    "summary.aggregates.top",
-    "summary.aggregates.theta",
-];
+const UNBUILT: [&str; 5] = ["journal", "dedup", "http", "ingest.zmq.curve", "query.zmq.curve"];
 
 /// A configuration without any setting.
 const MINIMAL: &str = r#"
@@ -29,12 +21,15 @@ const MINIMAL: &str = r#"
 "#;
 
 /// Keys of the schema that the file writes out with their default value.
-const DEFAULTS: [&str; 6] = [
+const DEFAULTS: [&str; 9] = [
     "event.zone",
     "event.future_tolerance",
     "field.from",
     "field.type",
+    "summary.aggregates.family",
     "summary.aggregates.log2m",
+    "summary.aggregates.log2k",
+    "summary.aggregates.k",
     "summary.aggregates.error",
 ];
 

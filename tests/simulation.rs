@@ -37,6 +37,8 @@ aggregates = [
   {{ name = "n", sum = "n" }}, {{ name = "least", min = "n" }}, {{ name = "most", max = "ms" }},
   {{ name = "newest", last = "user" }}, {{ name = "users", unique = "user" }},
   {{ name = "ms", sum = "ms" }}, {{ name = "latency", quantile = "ms" }},
+  {{ name = "apache", unique = "user", family = "datasketches", log2m = 12 }},
+  {{ name = "set", theta = "user", log2k = 9 }}, {{ name = "few", theta = "n", log2k = 4 }},
 ]
 [[summary]]
 name = "clicks"
@@ -46,6 +48,17 @@ aggregates = [ {{ name = "events", count = true }}, {{ name = "users", unique = 
 "#
     )
 }
+
+/// A summary of its own, since its bytes depend on the order of events.
+const FREQUENT: &str = r#"
+[[summary]]
+name = "frequent"
+dimensions = ["group"]
+aggregates = [
+  { name = "all", top = "key", k = 100 }, { name = "few", top = "key", k = 2 },
+  { name = "ns", top = "n", k = 3 },
+]
+"#;
 
 #[derive(Clone)]
 struct Event {
@@ -94,6 +107,8 @@ struct Row {
     most: Option<f64>,
     newest: Option<(i64, String)>,
     users: BTreeSet<String>,
+    ns: BTreeSet<i64>,
+    each_n: Vec<i64>,
     ms: Vec<f64>,
 }
 
@@ -106,6 +121,8 @@ impl Row {
         self.most = Some(self.most.map_or(event.ms, |m| m.max(event.ms)));
         self.newest = self.newest.take().max(Some((event.ts, event.user.clone())));
         self.users.insert(event.user.clone());
+        self.ns.extend(event.n);
+        self.each_n.extend(event.n);
         self.ms.push(event.ms);
     }
 
@@ -117,6 +134,13 @@ impl Row {
         assert_eq!(cells[5].as_str(), self.newest.as_ref().map(|(_, u)| u.as_str()), "{context}");
         assert_eq!(cells[6].as_u64(), Some(self.users.len() as u64), "{context}");
         assert_eq!(cells[7].as_f64(), Some(self.ms.iter().sum()), "{context}");
+        for counted in &cells[12..14] {
+            assert_eq!(counted.as_u64(), Some(self.users.len() as u64), "{context}");
+        }
+        // Sixteen values are kept apart; beyond, five standard errors of a quarter.
+        let (few, truth) = (cells[14].as_f64().unwrap(), self.ns.len() as f64);
+        let reach = if truth > 16.0 { 5.0 / 4.0 * truth } else { 0.0 };
+        assert!((few - truth).abs() <= reach, "{context}: {few} for {truth}");
         self.ms.sort_by(f64::total_cmp);
         for (cell, q) in cells[8..12].iter().zip([0.5, 0.9, 0.95, 0.99]) {
             let rank = (q * (self.ms.len() - 1) as f64).floor() as usize;
@@ -141,7 +165,7 @@ fn send(server: &TestServer, events: &[Event], model: &mut Model) {
     }
 }
 
-const SELECT: &str = r#""select":["events","clicks","n","least","most","newest","users","ms","latency.p50","latency.p90","latency.p95","latency.p99"]"#;
+const SELECT: &str = r#""select":["events","clicks","n","least","most","newest","users","ms","latency.p50","latency.p90","latency.p95","latency.p99","apache","set","few"]"#;
 
 fn check_all(server: &TestServer, model: &mut Model) {
     let answer =
@@ -157,7 +181,45 @@ fn check_all(server: &TestServer, model: &mut Model) {
     }
 }
 
-/// Everything that is stored of rows, as bytes.
+/// Frequent values depend on the order, but always within their bounds.
+fn check_frequent(server: &TestServer, model: &Model) {
+    type Counts = BTreeMap<String, u64>;
+    let mut days: BTreeMap<(i32, i64), [Counts; 2]> = BTreeMap::new();
+    for ((day, key, group), row) in model {
+        let [keys, ns] = days.entry((*day, *group)).or_default();
+        if let Some(key) = key {
+            *keys.entry(key.clone()).or_default() += row.events as u64;
+        }
+        row.each_n.iter().for_each(|n| *ns.entry(n.to_string()).or_default() += 1);
+    }
+    let answer = server.ask(r#"{"summary":"frequent","by":["day","group"]}"#);
+    let rows = answer["rows"].as_array().unwrap();
+    // An event with neither key nor n makes no row.
+    let seen = days.iter().filter(|(_, counts)| counts.iter().any(|c| !c.is_empty()));
+    assert_eq!(rows.len(), seen.clone().count());
+    for (row, ((day, group), [keys, ns])) in rows.iter().zip(seen) {
+        assert_eq!(
+            (parse_date(row[0].as_str().unwrap()), row[1].as_i64()),
+            (Some(*day), Some(*group))
+        );
+        for (list, counts, k) in [(&row[2], keys, 100), (&row[3], keys, 2), (&row[4], ns, 3)] {
+            let list = list.as_array().unwrap();
+            let (exact, most) = (counts.len() <= 6 * k, counts.len().min(k));
+            assert!(list.len() == most || !exact && list.len() < most, "{day} {group}");
+            for item in list {
+                let truth = counts[item["value"].as_str().unwrap()];
+                let (lower, upper) = (item["lower"].as_u64(), item["upper"].as_u64());
+                assert!(
+                    lower <= Some(truth) && Some(truth) <= upper,
+                    "{day} {group} {item} {truth}"
+                );
+                assert!(!exact || lower == upper, "{day} {group} {item} {truth}");
+            }
+        }
+    }
+}
+
+/// Everything that is stored of rows, as bytes; but for the summary with frequent values.
 fn stored(server: &TestServer) -> BTreeMap<(u32, i32, Vec<u8>), Vec<u8>> {
     let store = Store::open_read_only(&server.folder.join("data/store")).unwrap();
     let reader = store.reader().unwrap();
@@ -182,16 +244,18 @@ fn any_number_of_shards_and_restarts_store_the_same_bytes() {
     for (shards, restarts) in [(1, vec![]), (5, vec![]), (2, vec![3, 1, 4])] {
         let folder = tempfile::tempdir().unwrap();
         let mut model = Model::new();
-        let mut server = TestServer::start(folder.path(), &config(shards, "1GB", "10s"));
+        let mut server =
+            TestServer::start(folder.path(), &(config(shards, "1GB", "10s") + FREQUENT));
         let parts = restarts.len() + 1;
         for (at, part) in events.chunks(events.len() / parts).enumerate() {
             send(&server, part, &mut model);
             // At the time of an answer everything sent is accepted or still in flight.
             server.stop();
             let shards = restarts.get(at).copied().unwrap_or(shards);
-            server.restart_with(&config(shards, "2MB", "200ms")).unwrap();
+            server.restart_with(&(config(shards, "2MB", "200ms") + FREQUENT)).unwrap();
         }
         check_all(&server, &mut model);
+        check_frequent(&server, &model);
         server.stop();
         let bytes = stored(&server);
         assert!(bytes.len() > model.len());

@@ -175,7 +175,9 @@ fn unique_keys(table: &mut Table, keys: usize) {
         |sketches| {
             key_by_key(Box::new(|row, at| {
                 let sketch = &mut sketches[row];
-                coupons[at..at + values_of(row + 1, keys)].iter().for_each(|&c| sketch.insert(c));
+                coupons[at..at + values_of(row + 1, keys)].iter().for_each(|&c| {
+                    sketch.insert(c);
+                });
             }));
         },
     );
@@ -237,10 +239,18 @@ fn one_unique(table: &mut Table, _: usize) {
     let mut random = Random(2);
     let coupons: Vec<Coupon> = (0..COUNT).map(|_| Coupon::of_hash(random.next())).collect();
     let mut dense = Unique::new(14);
-    coupons[..100_000].iter().for_each(|&coupon| dense.insert(coupon));
+    coupons[..100_000].iter().for_each(|&coupon| {
+        dense.insert(coupon);
+    });
     let mut other = Unique::new(14);
-    coupons[100_000..300_000].iter().for_each(|&coupon| other.insert(coupon));
-    let ns = time(COUNT, || coupons.iter().for_each(|&coupon| dense.insert(coupon)));
+    coupons[100_000..300_000].iter().for_each(|&coupon| {
+        other.insert(coupon);
+    });
+    let ns = time(COUNT, || {
+        coupons.iter().for_each(|&coupon| {
+            dense.insert(coupon);
+        })
+    });
     table.row("unique: one dense sketch, update by coupon, ours", ns, "ns", Some(2.0));
     let ns =
         time(100_000, || (0..100_000).for_each(|_| black_box(&mut dense).merge(black_box(&other))));
@@ -322,7 +332,11 @@ fn quantile_keys(table: &mut Table, keys: usize) {
     table.row("quantile: adds key by key, bin known, ours", ns, "ns", Some(20.0));
     let mut one = Quantile::new();
     let ns = time(1000 * VALUES, || {
-        (0..1000).for_each(|_| values.iter().for_each(|&(b, v, f)| one.insert(b, v, f)));
+        (0..1000).for_each(|_| {
+            values.iter().for_each(|&(b, v, f)| {
+                one.insert(b, v, f);
+            })
+        });
     });
     table.row("quantile: one hot sketch, bin known, ours", ns, "ns", None);
     let mut out = Vec::new();

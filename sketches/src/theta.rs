@@ -76,24 +76,31 @@ impl Theta {
     #[inline]
     pub fn insert(&mut self, mark: Mark) {
         // Apache's libraries keep 0 for places that are free.
-        if mark.0 < self.theta && mark.0 != 0 {
-            if self.hashes.len() == self.hashes.capacity() {
-                self.make_room();
-            }
-            self.hashes.push(mark.0);
+        if mark.0 >= self.theta || mark.0 == 0 {
+            return;
         }
+        if self.hashes.len() == self.hashes.capacity() {
+            self.make_room();
+            // Room may have been made by lowering theta.
+            if mark.0 >= self.theta {
+                return;
+            }
+        }
+        self.hashes.push(mark.0);
     }
 
     /// Adds the values of `other`; the lesser k remains.
     pub fn merge(&mut self, other: &Self) {
-        self.log2k = self.log2k.min(other.log2k);
-        self.theta = self.theta.min(other.theta);
-        let theta = self.theta;
-        self.hashes.retain(|&hash| hash < theta);
-        for &hash in &other.hashes {
-            self.insert(Mark(hash));
+        if other.theta < self.theta {
+            self.theta = other.theta;
+            self.hashes.retain(|&hash| hash < other.theta);
         }
-        tidy(self.log2k, &mut self.theta, &mut self.hashes);
+        if other.log2k < self.log2k {
+            self.log2k = other.log2k;
+            tidy(self.log2k, &mut self.theta, &mut self.hashes);
+        }
+        // Sorted only when there is no room: a large set takes in many small ones.
+        other.hashes.iter().for_each(|&hash| self.insert(Mark(hash)));
     }
 
     /// Whether no value was added.

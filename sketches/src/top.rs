@@ -37,6 +37,8 @@ pub struct Top {
     /// Of what came from bytes: the error, and the occurrences of items that are not kept.
     read_error: u64,
     read_count: u64,
+    /// About the bytes of the items that are kept.
+    item_bytes: usize,
 }
 
 impl Top {
@@ -49,12 +51,12 @@ impl Top {
         assert!(K.contains(&k), "k is {k}, not 1 to 10,000");
         let places = (k * PLACES_PER_ITEM).next_power_of_two();
         let sketch = FrequentItemsSketch::new(places).expect("8 to 2^17 is a number of places");
-        Self { k, sketch, read_error: 0, read_count: 0 }
+        Self { k, sketch, read_error: 0, read_count: 0, item_bytes: 0 }
     }
 
     /// Counts an item.
     pub fn insert(&mut self, item: &str) {
-        self.sketch.update_ref(item);
+        self.insert_many(item, 1);
     }
 
     /// Counts the items of `other` as well; the lesser k remains.
@@ -98,10 +100,9 @@ impl Top {
         items.into_iter().map(frequent).collect()
     }
 
-    /// Bytes on the heap, the items' own about.
+    /// Bytes on the heap, the items' own about: those that are dropped count as long as others.
     pub fn heap_bytes(&self) -> usize {
-        let items: usize = self.kept().iter().map(|(item, _)| item.len()).sum();
-        self.sketch.estimated_size() + items
+        self.sketch.estimated_size() + self.item_bytes
     }
 
     /// Appends the stored form: version, k, count, error, how many items are kept, and each
@@ -153,7 +154,7 @@ impl Top {
             let text = text.map_err(|_| DecodeError::Invalid("an item is not UTF-8"))?;
             let left = rest.checked_sub(count).filter(|_| count > 0);
             rest = left.ok_or(DecodeError::Invalid("the counts of items exceed the whole"))?;
-            top.sketch.update_with_count_ref(text, count);
+            top.insert_many(text, count);
         }
         reader.finish()?;
         if (rest > 0) != (top.read_error > 0) || top.read_error > rest {
@@ -172,8 +173,22 @@ impl Top {
         Ok(())
     }
 
+    fn insert_many(&mut self, item: &str, count: u64) {
+        let before = self.sketch.num_active_items();
+        self.sketch.update_with_count_ref(item, count);
+        let after = self.sketch.num_active_items();
+        if after > before {
+            self.item_bytes += item.len();
+        } else if after < before {
+            self.item_bytes = (self.item_bytes + item.len()) * after / (before + 1);
+        }
+    }
+
     fn absorb(&mut self, other: &Self) {
+        let parts = self.sketch.num_active_items() + other.sketch.num_active_items();
         self.sketch.merge(&other.sketch);
+        let bytes = self.item_bytes + other.item_bytes;
+        self.item_bytes = bytes * self.sketch.num_active_items() / parts.max(1);
         self.read_error += other.read_error;
         self.read_count += other.read_count;
     }

@@ -31,7 +31,9 @@ fn errors_are_as_promised() {
         let mut unique = Unique::new(14);
         let mut inserted = 0;
         for (&point, errors) in points.iter().zip(&mut errors) {
-            (inserted..point).for_each(|_| unique.insert(Coupon::of_hash(random.next())));
+            (inserted..point).for_each(|_| {
+                unique.insert(Coupon::of_hash(random.next()));
+            });
             inserted = point;
             let estimate = unique.estimate();
             let error = estimate.value / point as f64 - 1.0;

@@ -10,6 +10,7 @@ use sketches::codec::DecodeError;
 use sketches::fixed::to_fixed;
 use sketches::quantile::{Mapping, Quantile};
 use sketches::theta::{Mark, Theta};
+use sketches::top::Top;
 use sketches::unique::{Coupon, Family, Unique};
 use support::Random;
 
@@ -127,6 +128,33 @@ impl Sketch for Theta {
     }
 }
 
+impl Sketch for Top {
+    fn merge(&mut self, other: &Self) {
+        self.merge(other);
+    }
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.encode(&mut out);
+        out
+    }
+    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode(bytes)
+    }
+    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        self.merge_encoded(bytes)
+    }
+    fn heap_bytes(&self) -> usize {
+        self.heap_bytes()
+    }
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+    fn answers(&self) -> Vec<u64> {
+        let bounds = self.items().into_iter().flat_map(|item| [item.lower, item.upper]);
+        bounds.chain([self.count(), self.error()]).collect()
+    }
+}
+
 fn insert(quantile: &mut Quantile, value: f64) {
     let bin = MAPPING.with(|mapping| mapping.bin(value));
     quantile.insert(bin, value, to_fixed(value).unwrap());
@@ -138,14 +166,18 @@ fn uniques() -> Vec<Kind<Unique>> {
         Kind {
             name: "ak, log2m 14",
             new: || Unique::new(14),
-            insert: |sketch, value| sketch.insert(Coupon::of_i64(value as i64 % 50_000)),
+            insert: |sketch, value| {
+                sketch.insert(Coupon::of_i64(value as i64 % 50_000));
+            },
             most_bytes: registers,
             idempotent: true,
         },
         Kind {
             name: "ak, log2m 4",
             new: || Unique::new(4),
-            insert: |sketch, value| sketch.insert(Coupon::of_i64(value as i64 % 50_000)),
+            insert: |sketch, value| {
+                sketch.insert(Coupon::of_i64(value as i64 % 50_000));
+            },
             most_bytes: |_| 16,
             idempotent: true,
         },
@@ -210,12 +242,33 @@ fn quantiles() -> Vec<Kind<Quantile>> {
 }
 
 fn thetas() -> Vec<Kind<Theta>> {
+    vec![
+        Kind {
+            name: "theta, log2k 9",
+            new: || Theta::new(9),
+            insert: |sketch, value| sketch.insert(Mark::of_i64(value as i64 % 3000)),
+            most_bytes: |values| if values > 0 { (values * 32).clamp(32, 2 * 512 * 8) } else { 0 },
+            idempotent: true,
+        },
+        Kind {
+            name: "theta, log2k 4, all values seen often",
+            new: || Theta::new(4),
+            insert: |sketch, value| sketch.insert(Mark::of_i64(value as i64 % 100)),
+            most_bytes: |values| if values > 0 { (values * 32).clamp(32, 2 * 16 * 8) } else { 0 },
+            idempotent: true,
+        },
+    ]
+}
+
+/// Only as long as all items are kept: beyond, order shows (see
+/// `frequent_items_beyond_what_is_kept_differ_within_their_bounds`).
+fn tops() -> Vec<Kind<Top>> {
     vec![Kind {
-        name: "theta, log2k 9",
-        new: || Theta::new(9),
-        insert: |sketch, value| sketch.insert(Mark::of_i64(value as i64 % 3000)),
-        most_bytes: |values| if values > 0 { (values * 32).clamp(32, 2 * 512 * 8) } else { 0 },
-        idempotent: true,
+        name: "top, all kept",
+        new: || Top::new(50),
+        insert: |sketch, value| sketch.insert(&format!("item {}", value % 300)),
+        most_bytes: |values| 1000 + (values * 200).min(300 * 100),
+        idempotent: false,
     }]
 }
 
@@ -306,6 +359,43 @@ fn sets_keep_the_contract() {
     thetas().iter().for_each(check);
 }
 
+#[test]
+fn frequent_items_keep_the_contract_while_all_are_kept() {
+    tops().iter().for_each(check);
+}
+
+#[test]
+fn frequent_items_beyond_what_is_kept_differ_within_their_bounds() {
+    let kind = Kind::<Top> {
+        name: "top, most dropped",
+        new: || Top::new(4),
+        insert: |sketch, value| sketch.insert(&format!("item {}", (value % 40_000).isqrt())),
+        most_bytes: |_| 4000,
+        idempotent: false,
+    };
+    let mut random = Random(7);
+    let values: Vec<u64> = (0..20_000).map(|_| random.next()).collect();
+    let item = |value: u64| format!("item {}", (value % 40_000).isqrt());
+    let mut truth = std::collections::HashMap::<String, u64>::new();
+    values.iter().for_each(|&value| *truth.entry(item(value)).or_default() += 1);
+    let parts: Vec<Top> = values.chunks(3000).map(|part| of(&kind, part)).collect();
+    let merged = |parts: &mut dyn Iterator<Item = &Top>| {
+        let mut all = (kind.new)();
+        parts.for_each(|part| all.merge(part));
+        all
+    };
+    let all = [of(&kind, &values), merged(&mut parts.iter()), merged(&mut parts.iter().rev())];
+    for top in &all {
+        assert!(top.error() > 0 && top.heap_bytes() <= (kind.most_bytes)(values.len()));
+        assert_eq!((top.count(), top.items().len()), (20_000, 4));
+        for frequent in top.items() {
+            let truth = truth[&frequent.item];
+            assert!(frequent.lower <= truth && truth <= frequent.upper, "{frequent:?} {truth}");
+        }
+        check_bytes(top, &Sketch::encode(top), kind.name);
+    }
+}
+
 /// The stored forms of the past load for ever: files in `tests/golden`, of contents that
 /// are made here. With SKETCHES_WRITE_GOLDEN set, files that are missing are written.
 #[test]
@@ -315,6 +405,9 @@ fn golden_files_load() {
         [0, 1, 3, 4, 100, 20_000].into_iter().for_each(|size| golden(&kind, &name, size));
     }
     for kind in thetas() {
+        [0, 1, 2, 400, 9000].into_iter().for_each(|size| golden(&kind, kind.name, size));
+    }
+    for kind in tops() {
         [0, 1, 2, 400, 9000].into_iter().for_each(|size| golden(&kind, kind.name, size));
     }
     for kind in quantiles() {
@@ -377,10 +470,10 @@ fn golden_files_of_other_systems_load() {
         let four = stored(&format!("datasketches 4 bits {size}"), theirs.serialize());
         sketches::datasketches::read(&four).unwrap();
         out = Vec::new();
-        let mut top = sketches::top::Top::new(10);
+        let mut top = Top::new(10);
         (0..size).for_each(|value| top.insert(&format!("item {}", value * value % 331)));
         top.encode(&mut out);
-        sketches::top::Top::decode(&stored(&format!("top {size}"), out)).unwrap();
+        Top::decode(&stored(&format!("top {size}"), out)).unwrap();
         out = Vec::new();
         quantile.write_datadog(&mapping, &mut out);
         let read = stored(&format!("datadog {size}"), out);

@@ -14,7 +14,9 @@ use sketches::unique::{Coupon, Family, Unique};
 /// The sketch of the integers from 0 up to `count`.
 fn of(log2m: u8, count: i64) -> Unique {
     let mut unique = Unique::with_family(Family::DataSketches, log2m);
-    (0..count).for_each(|value| unique.insert(Coupon::datasketches_of_i64(value)));
+    (0..count).for_each(|value| {
+        unique.insert(Coupon::datasketches_of_i64(value));
+    });
     unique
 }
 

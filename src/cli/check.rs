@@ -1,7 +1,7 @@
 //! `summarizer check`: validates a configuration and prints what was understood.
 
 use super::Configured;
-use crate::config::{AggregateKind, Config, FieldSource, Schema, Summary};
+use crate::config::{AggregateKind, Config, FieldSource, Schema, Summary, family_name};
 use crate::store::{Registry, Store};
 
 /// Validate a configuration and print what was understood
@@ -82,8 +82,15 @@ fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
             AggregateKind::Min(f) => format!("smallest {}", of(f)),
             AggregateKind::Max(f) => format!("greatest {}", of(f)),
             AggregateKind::Last(f) => format!("newest {}", of(f)),
-            AggregateKind::Unique { field, log2m } => {
-                format!("distinct values of {}, log2m {log2m}", of(field))
+            AggregateKind::Unique { field, family, log2m } => {
+                let family = family_name(family);
+                format!("distinct values of {}, family {family}, log2m {log2m}", of(field))
+            }
+            AggregateKind::Theta { field, log2k } => {
+                format!("set of the distinct values of {}, log2k {log2k}", of(field))
+            }
+            AggregateKind::Top { field, k } => {
+                format!("the {k} most frequent values of {}", of(field))
             }
             AggregateKind::Quantile { field, error } => {
                 format!("quantiles of {}, within {} %", of(field), error * 100.0)

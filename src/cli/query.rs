@@ -15,6 +15,7 @@ use serde_json::Value;
 #[command(after_help = r#"Examples:
   summarizer query '{"summary":"placements","from":"2026-11-20","to":"2026-11-20","by":["placement"],"order":"-users","limit":10}'
   summarizer query '{"get":"placements","day":"2026-11-20","key":{"placement":"p1"}}'
+  summarizer query '{"set":{"and":[{"summary":"pages","where":{"page":"/a"}},{"summary":"pages","where":{"page":"/b"}}]}}'
   summarizer query --json '{"get":"stats"}'"#)]
 pub struct Args {
     /// Where the server answers questions
@@ -91,6 +92,13 @@ pub fn show(answer: &Value) -> String {
             let value = number.as_f64().unwrap_or(0.0);
             let rounded = format!("{value:.3}");
             if rounded.len() < text.len() { rounded } else { text }
+        }
+        Value::Array(items) => {
+            let line = |item: &Value| {
+                let value = item["value"].as_str().unwrap_or("");
+                format!("{value} {}", item["count"])
+            };
+            items.iter().map(line).collect::<Vec<_>>().join("\n")
         }
         other => other.to_string(),
     };

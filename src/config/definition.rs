@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AggregateKind, Derivation, Field, FieldSource, Schema, Summary};
+use super::{AggregateKind, Derivation, Field, FieldSource, Schema, Summary, family_name};
 
 /// A summary as far as stored rows depend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +98,11 @@ fn describe_aggregate(schema: &Schema, kind: &AggregateKind) -> String {
         AggregateKind::Min(f) => format!("min of {}", of(f)),
         AggregateKind::Max(f) => format!("max of {}", of(f)),
         AggregateKind::Last(f) => format!("last of {}", of(f)),
-        AggregateKind::Unique { field, log2m } => format!("unique of {}, log2m {log2m}", of(field)),
+        AggregateKind::Unique { field, family, log2m } => {
+            format!("unique of {}, family {}, log2m {log2m}", of(field), family_name(family))
+        }
+        AggregateKind::Theta { field, log2k } => format!("theta of {}, log2k {log2k}", of(field)),
+        AggregateKind::Top { field, k } => format!("top of {}, k {k}", of(field)),
         AggregateKind::Quantile { field, error } => {
             format!("quantile of {}, error {error}", of(field))
         }

@@ -10,17 +10,21 @@ use super::{AggregateKind, Summary, suggestion};
 /// Which part of an aggregate is meant.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Part {
-    /// The number itself; for uniques the estimate, for quantiles the median.
+    /// The number itself; for uniques and sets the estimate, for quantiles the median, of the
+    /// most frequent values all.
     Value,
-    /// One standard error of a unique count, in users.
+    /// One standard error of a number of distinct values, in values; how much the count of a
+    /// frequent value may exceed the truth.
     Error,
-    /// Lower bound of a unique count (two standard errors).
+    /// Its lower bound (two standard errors).
     Lower,
-    /// Upper bound of a unique count (two standard errors).
+    /// Its upper bound (two standard errors).
     Upper,
     /// A quantile, 0 to 1.
     Quantile(f64),
-    /// Number of values that a quantile aggregate saw.
+    /// The first so many of the most frequent values.
+    First(usize),
+    /// Number of values that a quantile aggregate saw, or that were counted by value.
     Count,
     /// Their exact sum.
     Sum,
@@ -42,6 +46,12 @@ pub struct Output {
 }
 
 impl Output {
+    /// Whether it is a list of values rather than one.
+    pub fn is_list(&self, summary: &Summary) -> bool {
+        matches!(summary.aggregates[self.aggregate].kind, AggregateKind::Top { .. })
+            && matches!(self.part, Part::Value | Part::First(_))
+    }
+
     /// Finds `name`, `name.part` or `name_part` in a summary.
     ///
     /// # Errors
@@ -68,9 +78,18 @@ impl Output {
 
 fn find_part(kind: &AggregateKind, part: &str) -> Option<Part> {
     match (kind, part) {
-        (AggregateKind::Unique { .. }, "error") => Some(Part::Error),
-        (AggregateKind::Unique { .. }, "lower") => Some(Part::Lower),
-        (AggregateKind::Unique { .. }, "upper") => Some(Part::Upper),
+        (AggregateKind::Unique { .. } | AggregateKind::Theta { .. }, part) => match part {
+            "error" => Some(Part::Error),
+            "lower" => Some(Part::Lower),
+            "upper" => Some(Part::Upper),
+            _ => None,
+        },
+        (AggregateKind::Top { .. }, "error") => Some(Part::Error),
+        (AggregateKind::Top { .. }, "count") => Some(Part::Count),
+        (AggregateKind::Top { k, .. }, part) => {
+            let count = part.parse().ok().filter(|n| (1..=*k).contains(n))?;
+            part.starts_with(|first: char| first.is_ascii_digit()).then_some(Part::First(count))
+        }
         (AggregateKind::Quantile { .. }, "count") => Some(Part::Count),
         (AggregateKind::Quantile { .. }, "sum") => Some(Part::Sum),
         (AggregateKind::Quantile { .. }, "avg" | "mean") => Some(Part::Mean),
@@ -199,10 +218,10 @@ fn compile(expr: &Expr, summary: &Summary) -> Result<Formula, String> {
     let boxed = |e: &Expr| compile(e, summary).map(Box::new);
     Ok(match expr {
         Expr::Nested(inner) => compile(inner, summary)?,
-        Expr::Identifier(name) => Formula::Output(Output::find(summary, &name.value)?),
+        Expr::Identifier(name) => number(summary, &name.value)?,
         Expr::CompoundIdentifier(parts) => {
             let parts: Vec<&str> = parts.iter().map(|p| p.value.as_str()).collect();
-            Formula::Output(Output::find(summary, &parts.join("."))?)
+            number(summary, &parts.join("."))?
         }
         Expr::Value(value) => match &value.value {
             Value::Number(text, _) => {
@@ -231,6 +250,15 @@ fn compile(expr: &Expr, summary: &Summary) -> Result<Formula, String> {
             ));
         }
     })
+}
+
+/// The output of a name, which must be a number.
+fn number(summary: &Summary, name: &str) -> Result<Formula, String> {
+    let output = Output::find(summary, name)?;
+    if output.is_list(summary) {
+        return Err(format!("{name} is a list of values, not a number"));
+    }
+    Ok(Formula::Output(output))
 }
 
 fn compile_call(call: &sqlparser::ast::Function, summary: &Summary) -> Result<Formula, String> {

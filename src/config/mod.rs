@@ -8,6 +8,7 @@ mod definition;
 mod formula;
 mod predicate;
 mod resolve;
+mod resolve_aggregates;
 mod resolve_events;
 mod units;
 #[allow(missing_docs)] // field by field the keys of schemas/reference.toml, explained there
@@ -17,6 +18,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use sketches::unique::Family;
 
 pub use definition::{AggregateDefinition, Definition, DimensionDefinition};
 pub use formula::{Formula, Output, Part};
@@ -296,8 +298,24 @@ pub enum AggregateKind {
     Unique {
         /// The field.
         field: usize,
+        /// Which hash and published form.
+        family: Family,
         /// Registers of the dense form are 2^log2m.
         log2m: u8,
+    },
+    /// Number of distinct values, as sets that can be intersected and subtracted.
+    Theta {
+        /// The field.
+        field: usize,
+        /// Values that are kept apart are 2^log2k.
+        log2k: u8,
+    },
+    /// The most frequent values.
+    Top {
+        /// The field.
+        field: usize,
+        /// How many of them.
+        k: usize,
     },
     /// Quantiles.
     Quantile {
@@ -308,6 +326,14 @@ pub enum AggregateKind {
     },
 }
 
+/// How a family is called in the configuration and in manifests.
+pub fn family_name(family: Family) -> &'static str {
+    match family {
+        Family::Ak => "ak",
+        Family::DataSketches => "datasketches",
+    }
+}
+
 impl AggregateKind {
     /// The field that is measured; none for a count.
     pub fn field(&self) -> Option<usize> {
@@ -316,7 +342,10 @@ impl AggregateKind {
             Self::Sum(field) | Self::Min(field) | Self::Max(field) | Self::Last(field) => {
                 Some(field)
             }
-            Self::Unique { field, .. } | Self::Quantile { field, .. } => Some(field),
+            Self::Unique { field, .. }
+            | Self::Theta { field, .. }
+            | Self::Top { field, .. }
+            | Self::Quantile { field, .. } => Some(field),
         }
     }
 }

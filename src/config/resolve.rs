@@ -76,19 +76,6 @@ fn refuse_unbuilt(file: &written::File) -> Result<(), Problem> {
             return Err(unbuilt(curve.span(), key, "CURVE authentication is"));
         }
     }
-    for summary in &file.summary {
-        for aggregate in &summary.get_ref().aggregates {
-            let unbuilt_kinds =
-                [(&aggregate.get_ref().top, "top"), (&aggregate.get_ref().theta, "theta")];
-            for (kind, key) in unbuilt_kinds {
-                if let Some(kind) = kind {
-                    let name = summary.get_ref().name.get_ref();
-                    let key = format!("summary.{name}.aggregates.{key}");
-                    return Err(unbuilt(kind.span(), &key, "this aggregate is"));
-                }
-            }
-        }
-    }
     Ok(())
 }
 

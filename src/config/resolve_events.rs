@@ -1,7 +1,6 @@
 //! Resolving what an event is and what is summed up of it: `[event]`, `[[field]]`,
-//! `[[summary]]`. Names become places in lists; every contradiction is refused here.
-
-use std::collections::HashMap;
+//! `[[summary]]`. Names become places in lists; every contradiction is refused here, or in
+//! `resolve_aggregates`.
 
 use jiff::tz::TimeZone;
 use sqlparser::ast::{Expr, Value};
@@ -10,10 +9,11 @@ use toml::Spanned;
 use super::formula::function_arguments;
 use super::predicate::parse_sql;
 use super::resolve::{micros_or, number_or};
+use super::resolve_aggregates::{Columns, aggregate};
 use super::written::{self, Text};
 use super::{
-    Aggregate, AggregateKind, Derivation, Derived, Field, FieldSource, FieldType, Filter, Formula,
-    Predicate, Problem, Schema, Summary, TimeField, TimeFormat, suggestion,
+    Derivation, Derived, Field, FieldSource, FieldType, Filter, Formula, Predicate, Problem,
+    Schema, Summary, TimeField, TimeFormat, suggestion,
 };
 use crate::limits;
 
@@ -138,7 +138,7 @@ impl ExtendLast for Vec<String> {
     }
 }
 
-fn check_name(name: &Text, key: &str) -> Result<(), Problem> {
+pub(super) fn check_name(name: &Text, key: &str) -> Result<(), Problem> {
     let text = name.get_ref();
     let sound = text.len() <= 63
         && text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -266,7 +266,11 @@ fn literal(expr: &Expr, scale: u32) -> Option<i64> {
     format!("{whole}{fraction}{}", "0".repeat(missing)).parse().ok()
 }
 
-fn filter(text: &Option<Text>, fields: &[Field], key: &str) -> Result<Option<Filter>, Problem> {
+pub(super) fn filter(
+    text: &Option<Text>,
+    fields: &[Field],
+    key: &str,
+) -> Result<Option<Filter>, Problem> {
     let Some(text) = text else { return Ok(None) };
     let (sql, predicate) = Predicate::compile(text.get_ref(), fields)
         .map_err(|m| Problem::new(text.span(), format!("{key}.where"), m))?;
@@ -295,9 +299,9 @@ fn summary(written: &written::Summary, fields: &[Field]) -> Result<Summary, Prob
         summary.retain_days = Some(days as u32);
     }
     let mut columns = Columns::new(&summary, fields);
-    for aggregate in &written.aggregates {
-        let (span, aggregate) = (aggregate.get_ref().name.span(), aggregate.get_ref());
-        let resolved = resolve_aggregate(aggregate, fields, &key)?;
+    for written in &written.aggregates {
+        let (span, written) = (written.get_ref().name.span(), written.get_ref());
+        let resolved = aggregate(written, fields, &key)?;
         columns.add_aggregate(&resolved, span, &key)?;
         summary.aggregates.push(resolved);
     }
@@ -335,145 +339,10 @@ fn dimensions(written: &[Text], fields: &[Field], key: &str) -> Result<Vec<usize
     Ok(dimensions)
 }
 
-fn find_field(name: &Text, fields: &[Field], key: &str) -> Result<usize, Problem> {
+pub(super) fn find_field(name: &Text, fields: &[Field], key: &str) -> Result<usize, Problem> {
     fields.iter().position(|f| f.name == *name.get_ref()).ok_or_else(|| {
         let known = fields.iter().map(|f| f.name.as_str());
         let hint = suggestion(name.get_ref(), known);
         Problem::new(name.span(), key, format!("\"{}\" is not a field; {hint}", name.get_ref()))
     })
-}
-
-fn resolve_aggregate(
-    written: &written::Aggregate,
-    fields: &[Field],
-    summary_key: &str,
-) -> Result<Aggregate, Problem> {
-    let name = written.name.get_ref().clone();
-    let key = format!("{summary_key}.aggregates.{name}");
-    check_name(&written.name, &key)?;
-    let problem = |message: String| Problem::new(written.name.span(), key.as_str(), message);
-    let mut kinds = Vec::new();
-    if let Some(count) = &written.count {
-        if !count.get_ref() {
-            return Err(Problem::new(count.span(), format!("{key}.count"), "expected true"));
-        }
-        kinds.push(AggregateKind::Count);
-    }
-    let log2m = number_or(&written.log2m, &format!("{key}.log2m"), 4..=17, 14)? as u8;
-    let error = quantile_error(written, &key)?;
-    let numeric =
-        |f: FieldType| matches!(f, FieldType::Int | FieldType::Decimal(_) | FieldType::Float);
-    type Make = fn(usize, u8, f64) -> AggregateKind;
-    let of_field: [(&Option<Text>, bool, Make); 6] = [
-        (&written.sum, true, |f, _, _| AggregateKind::Sum(f)),
-        (&written.min, false, |f, _, _| AggregateKind::Min(f)),
-        (&written.max, false, |f, _, _| AggregateKind::Max(f)),
-        (&written.last, false, |f, _, _| AggregateKind::Last(f)),
-        (&written.unique, false, |field, log2m, _| AggregateKind::Unique { field, log2m }),
-        (&written.quantile, true, |field, _, error| AggregateKind::Quantile { field, error }),
-    ];
-    for (field_name, needs_number, make) in of_field {
-        let Some(field_name) = field_name else { continue };
-        let at = find_field(field_name, fields, &key)?;
-        if needs_number && !numeric(fields[at].kind) {
-            let message = format!(
-                "needs a number (int, decimal or float), and \"{}\" is {}",
-                fields[at].name, fields[at].kind
-            );
-            return Err(Problem::new(field_name.span(), key, message));
-        }
-        kinds.push(make(at, log2m, error));
-    }
-    let [kind] = kinds[..] else {
-        return Err(problem(format!(
-            "expected exactly one of count, sum, min, max, last, unique, quantile; found {}",
-            kinds.len()
-        )));
-    };
-    if let AggregateKind::Unique { field, .. } = kind
-        && fields[field].kind == FieldType::Float
-    {
-        return Err(problem("unique() of a float is not exact; use a decimal".to_owned()));
-    }
-    if let AggregateKind::Quantile { field, .. } = kind
-        && let FieldSource::Derived(Derivation::Bucket { field: of, .. }) = fields[field].source
-    {
-        let message = format!("quantile of a bucket; take \"{}\" itself", fields[of].name);
-        return Err(problem(message));
-    }
-    if written.log2m.is_some() && !matches!(kind, AggregateKind::Unique { .. }) {
-        return Err(problem("log2m belongs to unique".to_owned()));
-    }
-    if written.error.is_some() && !matches!(kind, AggregateKind::Quantile { .. }) {
-        return Err(problem("error belongs to quantile".to_owned()));
-    }
-    Ok(Aggregate { name, kind, filter: filter(&written.filter, fields, &key)? })
-}
-
-fn quantile_error(written: &written::Aggregate, key: &str) -> Result<f64, Problem> {
-    let Some(error) = &written.error else { return Ok(0.01) };
-    let range = sketches::quantile::RELATIVE_ERROR;
-    if range.contains(error.get_ref()) {
-        return Ok(*error.get_ref());
-    }
-    let (least, most) = (range.start(), range.end());
-    let message = format!("{} is not between {least} and {most}", error.get_ref());
-    Err(Problem::new(error.span(), format!("{key}.error"), message))
-}
-
-/// The columns of the published file, to refuse names that collide there.
-struct Columns(HashMap<String, String>);
-
-impl Columns {
-    fn new(summary: &Summary, fields: &[Field]) -> Self {
-        let names = summary.dimensions.iter().map(|&d| fields[d].name.clone());
-        Self(names.chain(["day".to_owned()]).map(|n| (n.clone(), n)).collect())
-    }
-
-    fn add_aggregate(
-        &mut self,
-        aggregate: &Aggregate,
-        span: std::ops::Range<usize>,
-        key: &str,
-    ) -> Result<(), Problem> {
-        let name = &aggregate.name;
-        for column in aggregate.kind.columns(name) {
-            self.add_for(column, name, span.clone(), &format!("{key}.aggregates.{name}"))?;
-        }
-        Ok(())
-    }
-
-    fn add(&mut self, name: &str, span: std::ops::Range<usize>, key: &str) -> Result<(), Problem> {
-        self.add_for(name.to_owned(), name, span, key)
-    }
-
-    fn add_for(
-        &mut self,
-        column: String,
-        owner: &str,
-        span: std::ops::Range<usize>,
-        key: &str,
-    ) -> Result<(), Problem> {
-        if let Some(other) = self.0.insert(column.clone(), owner.to_owned()) {
-            let message =
-                format!("its column \"{column}\" collides with one of \"{other}\"; rename one");
-            return Err(Problem::new(span, key, message));
-        }
-        Ok(())
-    }
-}
-
-impl AggregateKind {
-    /// The columns of the published file for an aggregate called `name`.
-    pub fn columns(&self, name: &str) -> Vec<String> {
-        match self {
-            Self::Unique { .. } => {
-                vec![name.to_owned(), format!("{name}_error"), format!("{name}_hll")]
-            }
-            Self::Quantile { .. } => {
-                ["p50", "p90", "p95", "p99"].iter().map(|p| format!("{name}_{p}")).collect()
-            }
-            _ => vec![name.to_owned()],
-        }
-    }
 }

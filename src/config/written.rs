@@ -169,14 +169,16 @@ pub struct Aggregate {
     pub max: Option<Text>,
     pub last: Option<Text>,
     pub unique: Option<Text>,
+    pub theta: Option<Text>,
+    pub top: Option<Text>,
     pub quantile: Option<Text>,
+    pub family: Option<Text>,
     pub log2m: Option<Spanned<i64>>,
+    pub log2k: Option<Spanned<i64>>,
+    pub k: Option<Spanned<i64>>,
     pub error: Option<Spanned<f64>>,
     #[serde(rename = "where")]
     pub filter: Option<Text>,
-    // Aggregates of the design that are not built yet.
-    pub top: Option<Spanned<toml::Value>>,
-    pub theta: Option<Spanned<toml::Value>>,
 }
 
 /// One entry of `derived`

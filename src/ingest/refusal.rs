@@ -29,7 +29,7 @@ reasons! {
     NumberOverflow "number_overflow" "A number does not fit its field."
     FloatRange "float_range" "A float, or a number of which quantiles are kept, is NaN, infinite or 2^40 and above."
     StringTooLong "string_too_long" "A string field is longer than the limit."
-    DimensionTooLong "dimension_too_long" "A dimension is longer than the limit."
+    DimensionTooLong "dimension_too_long" "A dimension, or a value of a field with top, is longer than the limit."
     MissingTime "missing_time" "It has no time."
     BadTime "bad_time" "Its time cannot be read."
     BeforeFirstDay "before_1970" "Its day lies before 1970."

@@ -38,8 +38,15 @@ pub struct Stage {
 impl Stage {
     /// A stage for the fields of a schema.
     pub fn new(schema: &Schema) -> Self {
-        let is_dimension = |f: usize| schema.summaries.iter().any(|s| s.dimensions.contains(&f));
-        let limit = |f| match is_dimension(f) {
+        // Rows keep these values themselves.
+        let is_top = |f: usize| move |a: &Aggregate| matches!(a.kind, AggregateKind::Top { field, .. } if field == f);
+        let is_kept = |f: usize| {
+            schema
+                .summaries
+                .iter()
+                .any(|s| s.dimensions.contains(&f) || s.aggregates.iter().any(is_top(f)))
+        };
+        let limit = |f| match is_kept(f) {
             true => (limits::MAX_DIMENSION_BYTES, Reason::DimensionTooLong),
             false => (limits::MAX_STRING_BYTES, Reason::StringTooLong),
         };

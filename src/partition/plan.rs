@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hasher};
 
 use foldhash::fast::FixedState;
 use sketches::quantile::Mapping;
+use sketches::unique::Family;
 
 use crate::config::{AggregateKind, Derivation, FieldSource, FieldType, Filter, Predicate, Schema};
 
@@ -14,8 +15,10 @@ pub struct Plan {
     pub derived: Vec<(usize, Derivation)>,
     /// Fields used as dimensions; a dimension slot is a place here.
     pub dimensions: Vec<Dimension>,
-    /// Fields of unique counts; a coupon slot is a place here.
-    pub coupons: Vec<usize>,
+    /// Fields of unique counts, by family; a coupon slot is a place here.
+    pub coupons: Vec<(usize, Family)>,
+    /// Fields of sets; a mark slot is a place here.
+    pub marks: Vec<usize>,
     /// Fields needed as floats and as fixed-point numbers; a number slot is a place here.
     pub numbers: Vec<usize>,
     /// Number slots with the mapping to bins; a bin slot is a place here.
@@ -84,6 +87,10 @@ pub enum UpdateKind {
     Last(usize),
     /// Inserts a coupon slot.
     Unique(usize),
+    /// Inserts a mark slot.
+    Theta(usize),
+    /// Counts the values of a field one by one.
+    Top(usize),
     /// Inserts a bin slot.
     Quantile(usize),
 }
@@ -96,6 +103,7 @@ impl Plan {
             derived: Vec::new(),
             dimensions: Vec::new(),
             coupons: Vec::new(),
+            marks: Vec::new(),
             numbers: Vec::new(),
             bins: Vec::new(),
             predicates: Vec::new(),
@@ -154,9 +162,11 @@ impl Plan {
             AggregateKind::Min(field) => UpdateKind::Min(field),
             AggregateKind::Max(field) => UpdateKind::Max(field),
             AggregateKind::Last(field) => UpdateKind::Last(field),
-            AggregateKind::Unique { field, .. } => {
-                UpdateKind::Unique(place(&mut self.coupons, field))
+            AggregateKind::Unique { field, family, .. } => {
+                UpdateKind::Unique(place(&mut self.coupons, (field, family)))
             }
+            AggregateKind::Theta { field, .. } => UpdateKind::Theta(place(&mut self.marks, field)),
+            AggregateKind::Top { field, .. } => UpdateKind::Top(field),
             AggregateKind::Quantile { field, error } => {
                 let number = place(&mut self.numbers, field);
                 let mapping = mapping(error);
@@ -222,4 +232,36 @@ fn place<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
         items.push(item);
         items.len() - 1
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    #[test]
+    fn equal_work_is_done_once() {
+        let text = r#"
+            event = { time = { field = "t", format = "unix_s" } }
+            field = [{ name = "user" }]
+            [[summary]]
+            name = "a"
+            dimensions = []
+            aggregates = [
+                { name = "ak", unique = "user" },
+                { name = "apache", unique = "user", family = "datasketches" },
+            ]
+            [[summary]]
+            name = "b"
+            dimensions = []
+            aggregates = [
+                { name = "apache", unique = "user", family = "datasketches", log2m = 18 },
+                { name = "ak", unique = "user", log2m = 4 },
+            ]
+        "#;
+        let config = Config::parse(text, "test.toml".as_ref()).unwrap();
+        let plan = Plan::new(&config.schema, 0);
+        assert_eq!(plan.coupons, [(0, Family::Ak), (0, Family::DataSketches)]);
+        assert_eq!(plan.selections.len(), 1);
+    }
 }

@@ -2,7 +2,8 @@
 //! hashes of keys, coupons, fixed-point numbers and bins.
 
 use sketches::quantile::Bin;
-use sketches::unique::Coupon;
+use sketches::theta::Mark;
+use sketches::unique::{Coupon, Family};
 
 use super::evaluate::{Evaluator, Truth};
 use super::plan::Plan;
@@ -19,6 +20,8 @@ pub struct Prepared {
     pub hashes: Vec<Vec<u64>>,
     /// Per coupon slot.
     pub coupons: Vec<Vec<Coupon>>,
+    /// Per mark slot.
+    pub marks: Vec<Vec<Mark>>,
     /// Per number slot: the value.
     pub numbers: Vec<Vec<f64>>,
     /// Per number slot: the value at 2^-64.
@@ -70,8 +73,20 @@ impl Preparer {
         select(plan, batch, out);
         encode_dimensions(plan, batch, out);
         out.coupons.resize_with(plan.coupons.len(), Vec::new);
-        for (&field, coupons) in plan.coupons.iter().zip(&mut out.coupons) {
-            compute_coupons(&batch.fields[field], batch.len(), coupons);
+        for (&(field, family), coupons) in plan.coupons.iter().zip(&mut out.coupons) {
+            let column = &batch.fields[field];
+            match family {
+                Family::Ak => compute(column, Coupon::of_bytes, Coupon::of_i64, coupons),
+                Family::DataSketches => {
+                    let (of_bytes, of_i64) =
+                        (Coupon::datasketches_of_bytes, Coupon::datasketches_of_i64);
+                    compute(column, of_bytes, of_i64, coupons);
+                }
+            }
+        }
+        out.marks.resize_with(plan.marks.len(), Vec::new);
+        for (&field, marks) in plan.marks.iter().zip(&mut out.marks) {
+            compute(&batch.fields[field], Mark::of_bytes, Mark::of_i64, marks);
         }
         out.numbers.resize_with(plan.numbers.len(), Vec::new);
         out.fixed.resize_with(plan.numbers.len(), Vec::new);
@@ -195,12 +210,18 @@ fn encode_dimensions(plan: &Plan, batch: &Batch, out: &mut Prepared) {
     }
 }
 
-fn compute_coupons(column: &Column, len: usize, out: &mut Vec<Coupon>) {
+/// Hashes each value of a column, in its family's way.
+fn compute<T>(
+    column: &Column,
+    of_bytes: impl Fn(&[u8]) -> T,
+    of_i64: impl Fn(i64) -> T,
+    out: &mut Vec<T>,
+) {
     out.clear();
     match &column.values {
-        Values::Text(texts) => out.extend((0..len).map(|i| Coupon::of_bytes(texts.get(i)))),
-        Values::Int(ints) => out.extend(ints.iter().map(|&i| Coupon::of_i64(i))),
-        Values::Bool(bools) => out.extend(bools.iter().map(|&b| Coupon::of_i64(i64::from(b)))),
-        Values::Float(_) => unreachable!("the configuration allows no unique count of floats"),
+        Values::Text(texts) => out.extend((0..texts.len()).map(|i| of_bytes(texts.get(i)))),
+        Values::Int(ints) => out.extend(ints.iter().map(|&i| of_i64(i))),
+        Values::Bool(bools) => out.extend(bools.iter().map(|&b| of_i64(i64::from(b)))),
+        Values::Float(_) => unreachable!("the configuration allows no sets of floats"),
     }
 }

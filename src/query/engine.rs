@@ -12,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use serde_json::Value;
 
-use super::plan::{Column, QuestionPlan, unique_columns};
+use super::plan::{Column, QuestionPlan, distinct_columns};
 use super::reply::{Answer, Failure};
 use super::request::Question;
 use crate::clock::{Clock, Stopwatch};
@@ -71,6 +71,24 @@ struct Deadline {
     limit: Duration,
 }
 
+/// What is left to one of several questions.
+struct Budget<'a> {
+    /// Rows that those before it have read.
+    scanned: u64,
+    deadline: &'a Deadline,
+}
+
+/// The shards' answers to one question, one of each.
+type Answers = Receiver<Option<ShardAnswer>>;
+
+/// When something was gathered, and of which events.
+pub(super) struct Gathered {
+    /// Microseconds since 1970.
+    pub as_of_us: i64,
+    /// Sequence number after the last event.
+    pub sequence: u64,
+}
+
 impl Deadline {
     fn left(&self) -> Duration {
         self.limit.saturating_sub(self.watch.elapsed())
@@ -94,20 +112,30 @@ impl Engine {
     /// # Errors
     /// Why there is no answer.
     pub fn answer(&self, question: &Question) -> Result<Answer, Failure> {
-        let limits = &self.config.query;
-        let most = Duration::from_micros(u64::try_from(limits.timeout_us).unwrap_or(0));
+        let plan = QuestionPlan::new(question, &self.config.schema, self.config.query.max_rows)?;
+        let (mut groups, gathered) = self.gather_all(std::slice::from_ref(&plan), question)?;
+        let mut answer = self.finish(&plan, groups.remove(0));
+        (answer.as_of_us, answer.events) = (gathered.as_of_us, gathered.sequence);
+        Ok(answer)
+    }
+
+    /// Folds the rows of each plan, all as of one cut, as soon and as long as `question` says.
+    pub(super) fn gather_all(
+        &self,
+        plans: &[QuestionPlan],
+        question: &Question,
+    ) -> Result<(Vec<Groups>, Gathered), Failure> {
+        let timeout_us = self.config.query.timeout_us;
+        let most = Duration::from_micros(u64::try_from(timeout_us).unwrap_or(0));
         let asked = question.timeout_ms.map(Duration::from_millis);
         let limit = asked.map_or(most, |asked| asked.min(most));
         let deadline = Deadline { watch: Stopwatch::start(), limit };
-        let plan = QuestionPlan::new(question, &self.config.schema, limits.max_rows)?;
         self.wait_for_events(question.min_events.unwrap_or(0), &deadline)?;
         let fresh = question.fresh.unwrap_or(true);
         for _ in 0..MAX_STARTS {
             let as_of_us = self.clock.now_us();
-            if let Some((groups, sequence)) = self.gather(&plan, fresh, &deadline)? {
-                let mut answer = self.finish(&plan, groups);
-                (answer.as_of_us, answer.events) = (as_of_us, sequence);
-                return Ok(answer);
+            if let Some((groups, sequence)) = self.gather(plans, fresh, &deadline)? {
+                return Ok((groups, Gathered { as_of_us, sequence }));
             }
         }
         Err(Failure::new("busy", "checkpoints kept coming in between", "ask again"))
@@ -148,49 +176,65 @@ impl Engine {
         Ok(())
     }
 
-    /// Folds live and stored rows. None: start over.
+    /// Folds live and stored rows, per plan. None: start over.
     fn gather(
         &self,
-        plan: &QuestionPlan,
+        plans: &[QuestionPlan],
         fresh: bool,
         deadline: &Deadline,
-    ) -> Result<Option<(Groups, u64)>, Failure> {
+    ) -> Result<Option<(Vec<Groups>, u64)>, Failure> {
         // The order matters: the view of the store, then where days are, then the shards.
         let reader = self.store.reader()?;
-        let name = &self.config.schema.summaries[plan.summary].name;
-        let number = self.registry.summary(name).map_or(0, |s| s.number);
         let checkpoint = reader.position.checkpoint;
-        let stored_days: Vec<i32> = reader
-            .days(number, plan.days.0, plan.days.1)?
-            .into_iter()
-            .filter(|&day| {
-                self.residences.reads_store(TableId { summary: plan.summary, day }, checkpoint)
-            })
-            .collect();
-        let (cancel, answers) = self.ask_shards(plan, checkpoint, fresh)?;
-        let layout = Arc::clone(&self.layouts[plan.summary]);
-        let mut groups = Groups::new(layout, Arc::clone(&plan.grouping));
-        for day in stored_days {
-            self.fold_stored_day(&reader, number, day, plan, &mut groups, deadline)?;
-        }
-        let mut sequence = u64::MAX;
-        for _ in 0..self.asks_out.len() {
-            match answers.recv_timeout(deadline.left()) {
-                Ok(Some(answer)) => {
-                    sequence = sequence.min(answer.sequence);
-                    groups.merge(answer.groups);
+        let stored = plans
+            .iter()
+            .map(|plan| self.stored_days(&reader, plan))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let (cancel, answers) = self.ask_shards(plans, checkpoint, fresh)?;
+        let (mut all, mut sequence, mut scanned) = (Vec::with_capacity(plans.len()), u64::MAX, 0);
+        for ((plan, stored), answers) in plans.iter().zip(stored).zip(answers) {
+            let layout = Arc::clone(&self.layouts[plan.summary]);
+            let mut groups = Groups::new(layout, Arc::clone(&plan.grouping));
+            let budget = Budget { scanned, deadline };
+            self.fold_stored(&reader, plan, &stored, &mut groups, &budget)?;
+            for _ in 0..self.asks_out.len() {
+                match answers.recv_timeout(deadline.left()) {
+                    Ok(Some(answer)) => {
+                        sequence = sequence.min(answer.sequence);
+                        groups.merge(answer.groups);
+                    }
+                    Ok(None) => return Ok(None),
+                    Err(RecvTimeoutError::Timeout) => return Err(deadline.failure()),
+                    Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
                 }
-                Ok(None) => return Ok(None),
-                Err(RecvTimeoutError::Timeout) => return Err(deadline.failure()),
-                Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
             }
+            self.check_limits(&groups, scanned)?;
+            scanned += groups.rows();
+            all.push(groups);
         }
         drop(cancel);
-        self.check_limits(&groups)?;
-        Ok(Some((groups, sequence)))
+        Ok(Some((all, sequence)))
     }
 
-    fn check_limits(&self, groups: &Groups) -> Result<(), Failure> {
+    /// The days of which the store is read.
+    fn stored_days(&self, reader: &Reader<'_>, plan: &QuestionPlan) -> Result<Vec<i32>, Failure> {
+        let checkpoint = reader.position.checkpoint;
+        let mut days = reader.days(self.number(plan), plan.days.0, plan.days.1)?;
+        days.retain(|&day| {
+            self.residences.reads_store(TableId { summary: plan.summary, day }, checkpoint)
+        });
+        Ok(days)
+    }
+
+    /// The permanent number of the summary that is asked.
+    fn number(&self, plan: &QuestionPlan) -> u32 {
+        let name = &self.config.schema.summaries[plan.summary].name;
+        self.registry.summary(name).map_or(0, |s| s.number)
+    }
+
+    /// An error where there are too many groups, or too many rows together with those that
+    /// were `scanned` before.
+    fn check_limits(&self, groups: &Groups, scanned: u64) -> Result<(), Failure> {
         if groups.is_overfull() {
             let message = format!("more than {} groups", self.config.query.max_rows);
             return Err(Failure::new(
@@ -199,7 +243,7 @@ impl Engine {
                 "group by fewer dimensions or narrow where",
             ));
         }
-        if groups.rows() > self.config.query.max_scan {
+        if scanned + groups.rows() > self.config.query.max_scan {
             let message = format!("more than {} rows would be read", self.config.query.max_scan);
             return Err(Failure::new(
                 "too_much_scan",
@@ -210,32 +254,40 @@ impl Engine {
         Ok(())
     }
 
+    /// Asks the shards what the store, as of checkpoint `stored`, does not hold; gives the
+    /// answers per plan.
     fn ask_shards(
         &self,
-        plan: &QuestionPlan,
+        plans: &[QuestionPlan],
         stored: u64,
         fresh: bool,
-    ) -> Result<(CancelOnDrop, Receiver<Option<ShardAnswer>>), Failure> {
-        let (reply, answers) = bounded(self.asks_out.len());
+    ) -> Result<(CancelOnDrop, Vec<Answers>), Failure> {
         let cancelled = Arc::new(AtomicBool::new(false));
-        let question = Arc::new(ShardQuestion {
-            summary: plan.summary,
-            days: plan.days,
-            points: plan.points.as_ref().map(|points| self.route_points(points)),
-            grouping: Arc::clone(&plan.grouping),
-            layout: Arc::clone(&self.layouts[plan.summary]),
-            stored,
-            reply,
-            cancelled: Arc::clone(&cancelled),
-        });
+        let ask = |plan: &QuestionPlan| {
+            let (reply, answers) = bounded(self.asks_out.len());
+            let question = ShardQuestion {
+                summary: plan.summary,
+                days: plan.days,
+                points: plan.points.as_ref().map(|points| self.route_points(points)),
+                grouping: Arc::clone(&plan.grouping),
+                layout: Arc::clone(&self.layouts[plan.summary]),
+                stored,
+                reply,
+                cancelled: Arc::clone(&cancelled),
+            };
+            (Arc::new(question), answers)
+        };
+        // The questions themselves go: only the shards may keep the other ends of `answers`.
+        let (questions, answers): (Vec<_>, Vec<_>) = plans.iter().map(ask).unzip();
         if fresh {
-            self.request(Request::Ask(Arc::clone(&question)))?;
+            self.request(Request::Ask(questions))?;
         } else {
-            for ask in &self.asks_out {
-                ask.send(Arc::clone(&question)).map_err(|_| stopping())?;
+            for question in questions {
+                for ask in &self.asks_out {
+                    ask.send(Arc::clone(&question)).map_err(|_| stopping())?;
+                }
             }
         }
-        // The question itself goes: only the shards may keep the other end of `answers`.
         Ok((CancelOnDrop(cancelled), answers))
     }
 
@@ -256,20 +308,21 @@ impl Engine {
         routed
     }
 
-    fn fold_stored_day(
+    /// Folds the rows of days that are read from the store.
+    fn fold_stored(
         &self,
         reader: &Reader<'_>,
-        number: u32,
-        day: i32,
         plan: &QuestionPlan,
+        days: &[i32],
         groups: &mut Groups,
-        deadline: &Deadline,
+        budget: &Budget<'_>,
     ) -> Result<(), Failure> {
         let damaged = |e: String| {
             Failure::new("store", format!("a stored row is damaged: {e}"), "see the log")
         };
+        let number = self.number(plan);
         if let Some(points) = &plan.points {
-            for point in points {
+            for (&day, point) in days.iter().flat_map(|day| points.iter().map(move |p| (day, p))) {
                 let mut key = Vec::new();
                 point.iter().for_each(|value| value.push(&mut key));
                 if let Some(row) = reader.row(number, day, &key)? {
@@ -280,15 +333,17 @@ impl Engine {
         }
         let mut leading = Vec::new();
         plan.leading.iter().for_each(|value| value.push(&mut leading));
-        let mut rows = reader.rows(number, day, &leading);
-        let mut count = 0u64;
-        while let Some((key, row)) = rows.next().map_err(|e| reader.explain(&e))? {
-            groups.fold_stored(key, day, row).map_err(damaged)?;
-            count += 1;
-            if count.is_multiple_of(CHECK_EVERY) {
-                self.check_limits(groups)?;
-                if deadline.left().is_zero() {
-                    return Err(deadline.failure());
+        for &day in days {
+            let mut rows = reader.rows(number, day, &leading);
+            let mut count = 0u64;
+            while let Some((key, row)) = rows.next().map_err(|e| reader.explain(&e))? {
+                groups.fold_stored(key, day, row).map_err(damaged)?;
+                count += 1;
+                if count.is_multiple_of(CHECK_EVERY) {
+                    self.check_limits(groups, budget.scanned)?;
+                    if budget.deadline.left().is_zero() {
+                        return Err(budget.deadline.failure());
+                    }
                 }
             }
         }
@@ -328,14 +383,11 @@ impl Engine {
             });
         }
         rows.truncate(plan.limit);
-        let bounds = unique_columns(plan, summary).map(|(name, aggregate)| {
+        let bounds = distinct_columns(plan, summary).map(|(name, aggregate)| {
             let at = plan.grouping.aggregates.iter().position(|&a| a == aggregate);
-            let of_row = |states: &Vec<Option<State>>| match at.and_then(|at| states[at].as_ref()) {
-                Some(State::Unique(unique)) => {
-                    let (lower, upper) = unique.bounds(2);
-                    (lower.round(), upper.round())
-                }
-                _ => (0.0, 0.0),
+            let of_row = |states: &Vec<Option<State>>| {
+                let estimate = at.and_then(|at| states[at].as_ref()).and_then(State::distinct);
+                estimate.map_or((0.0, 0.0), |e| (e.lower.round(), e.upper.round()))
             };
             (name.to_owned(), rows.iter().map(|(_, states)| of_row(states)).collect())
         });
@@ -381,7 +433,7 @@ impl Engine {
     }
 
     /// The aggregates of the answer that do not count from the beginning.
-    fn since(&self, plan: &QuestionPlan) -> Vec<(String, i64)> {
+    pub(super) fn since(&self, plan: &QuestionPlan) -> Vec<(String, i64)> {
         let summary = &self.config.schema.summaries[plan.summary];
         let Some(registered) = self.registry.summary(&summary.name) else { return Vec::new() };
         let names = plan.grouping.aggregates.iter().map(|&a| &summary.aggregates[a].name);

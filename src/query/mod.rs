@@ -1,11 +1,14 @@
 //! Questions: what was asked ([`request`]), what it means ([`plan`]), how it is answered
-//! from live shards and stored days alike ([`engine`]), and what comes back ([`reply`]).
+//! from live shards and stored days alike ([`engine`]), and what comes back ([`reply`]);
+//! [`sets`] asks several questions at once and puts their sets together.
 
 pub mod engine;
 pub mod plan;
 pub mod reply;
 pub mod request;
+pub mod sets;
 
 pub use engine::Engine;
 pub use reply::{Answer, Failure};
-pub use request::Question;
+pub use request::{Question, SetQuestion};
+pub use sets::SetAnswer;

@@ -70,11 +70,7 @@ impl QuestionPlan {
                 ));
             }
         };
-        let at = schema.summaries.iter().position(|s| s.name == *name).ok_or_else(|| {
-            let known = schema.summaries.iter().map(|s| s.name.as_str());
-            let hint = suggestion(name, known);
-            Failure::new("unknown_summary", format!("there is no summary \"{name}\""), hint)
-        })?;
+        let at = find_summary(name, schema)?;
         let summary = &schema.summaries[at];
         let days = days(question, one_row)?;
         let only = conditions(question, schema, summary, one_row)?;
@@ -88,7 +84,7 @@ impl QuestionPlan {
             return Err(Failure::new("bad_request", message, "name it once"));
         }
         let columns = columns(question, summary, &by)?;
-        let order = question.order.as_deref().map(|o| order(o, &columns)).transpose()?;
+        let order = question.order.as_deref().map(|o| order(o, &columns, summary)).transpose()?;
         let (points, leading) = points(&only);
         let encode = |values: &Vec<KeyValue>| {
             let piece = |value: &KeyValue| {
@@ -115,6 +111,15 @@ impl QuestionPlan {
             leading,
         })
     }
+}
+
+/// The place of a summary.
+pub fn find_summary(name: &str, schema: &Schema) -> Result<usize, Failure> {
+    schema.summaries.iter().position(|s| s.name == name).ok_or_else(|| {
+        let known = schema.summaries.iter().map(|s| s.name.as_str());
+        let hint = suggestion(name, known);
+        Failure::new("unknown_summary", format!("there is no summary \"{name}\""), hint)
+    })
 }
 
 fn days(question: &Question, one_row: bool) -> Result<(i32, i32), Failure> {
@@ -262,7 +267,11 @@ fn all_columns(summary: &Summary) -> Vec<String> {
     aggregates.chain(summary.derived.iter().map(|d| d.name.clone())).collect()
 }
 
-fn order(text: &str, columns: &[(String, Column)]) -> Result<(usize, bool), Failure> {
+fn order(
+    text: &str,
+    columns: &[(String, Column)],
+    summary: &Summary,
+) -> Result<(usize, bool), Failure> {
     let (name, descending) = match text.strip_prefix('-') {
         Some(name) => (name, true),
         None => (text, false),
@@ -276,7 +285,13 @@ fn order(text: &str, columns: &[(String, Column)]) -> Result<(usize, bool), Fail
             hint,
         )
     })?;
-    Ok((at, descending))
+    match &columns[at].1 {
+        Column::Output(output) if output.is_list(summary) => {
+            let message = format!("order = \"{text}\" names a list of values");
+            Err(Failure::new("bad_request", message, "order by its count, or by another column"))
+        }
+        _ => Ok((at, descending)),
+    }
 }
 
 /// The aggregates that columns need.
@@ -323,16 +338,17 @@ fn points(only: &[Option<Vec<KeyValue>>]) -> (Option<Vec<Vec<KeyValue>>>, Vec<Ke
     (Some(points), leading)
 }
 
-/// Columns whose bounds are told: the name and the aggregate of each unique count.
-pub fn unique_columns<'p>(
+/// Columns whose bounds are told: the name and the aggregate of each number of distinct values.
+pub fn distinct_columns<'p>(
     plan: &'p QuestionPlan,
     summary: &'p Summary,
 ) -> impl Iterator<Item = (&'p str, usize)> + 'p {
     plan.columns.iter().filter_map(|(name, column)| match column {
         Column::Output(Output { aggregate, part: Part::Value }) => {
-            let unique =
-                matches!(summary.aggregates[*aggregate].kind, AggregateKind::Unique { .. });
-            unique.then_some((name.as_str(), *aggregate))
+            let kind = &summary.aggregates[*aggregate].kind;
+            let distinct =
+                matches!(kind, AggregateKind::Unique { .. } | AggregateKind::Theta { .. });
+            distinct.then_some((name.as_str(), *aggregate))
         }
         _ => None,
     })

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use serde_json::{Value, json};
+use sketches::top::Frequent;
 
 use crate::ingest::wire;
 use crate::output::{Cell, timestamp};
@@ -53,7 +54,7 @@ pub struct Answer {
     pub rows: Vec<Vec<Cell>>,
     /// Of all groups, also those beyond the limit.
     pub totals: Vec<Cell>,
-    /// Per column of a unique count: lower and upper bound (two standard errors), per row.
+    /// Per column of a number of distinct values: lower and upper bound (two standard errors), per row.
     pub bounds: Vec<(String, Vec<(f64, f64)>)>,
     /// When it was so, in microseconds since 1970.
     pub as_of_us: i64,
@@ -100,8 +101,7 @@ impl Answer {
         let _ =
             write!(out, ",\"bounds\":{bounds},\"as_of\":\"{as_of}\",\"events\":{}", self.events);
         if !self.since.is_empty() {
-            let since = self.since.iter().map(|(name, us)| (name.clone(), timestamp(*us).into()));
-            let _ = write!(out, ",\"since\":{}", Value::Object(since.collect()));
+            let _ = write!(out, ",\"since\":{}", since_json(&self.since));
         }
         out.push('}');
         out
@@ -126,17 +126,24 @@ impl Answer {
                 .collect(),
             as_of: timestamp(self.as_of_us),
             events: self.events,
-            since: self
-                .since
-                .iter()
-                .map(|(aggregate, us)| wire::Since {
-                    aggregate: aggregate.clone(),
-                    since: timestamp(*us),
-                })
-                .collect(),
+            since: since_wire(&self.since),
             ..wire::Answer::default()
         }
     }
+}
+
+/// When aggregates that were added later began to count.
+pub(super) fn since_json(since: &[(String, i64)]) -> Value {
+    since.iter().map(|(name, us)| (name.clone(), Value::from(timestamp(*us)))).collect()
+}
+
+/// The same in protobuf.
+pub(super) fn since_wire(since: &[(String, i64)]) -> Vec<wire::Since> {
+    let one = |(aggregate, us): &(String, i64)| wire::Since {
+        aggregate: aggregate.clone(),
+        since: timestamp(*us),
+    };
+    since.iter().map(one).collect()
 }
 
 fn wire_cell(cell: &Cell) -> wire::Cell {
@@ -150,6 +157,15 @@ fn wire_cell(cell: &Cell) -> wire::Cell {
             Err(_) => Kind::Decimal(cell.text()),
         }),
         Cell::Exact(..) => Some(Kind::Decimal(cell.text())),
+        Cell::Items(items) => {
+            let item = |f: &Frequent| wire::Item {
+                value: f.item.clone(),
+                count: f.upper,
+                lower: f.lower,
+                upper: f.upper,
+            };
+            Some(Kind::Items(wire::Items { items: items.iter().map(item).collect() }))
+        }
         Cell::Text(_) | Cell::Day(_) => Some(Kind::String(cell.text())),
     };
     wire::Cell { kind }

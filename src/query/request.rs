@@ -33,6 +33,8 @@ pub struct Question {
     pub order: Option<String>,
     /// Rows that come back.
     pub limit: Option<u64>,
+    /// Sets whose members in common are counted.
+    pub set: Option<SetQuestion>,
     /// `stats`, or the summary of which one row is asked.
     pub get: Option<String>,
     /// The day of that row.
@@ -49,6 +51,38 @@ pub struct Question {
     pub min_events: Option<u64>,
     /// Milliseconds that it may take.
     pub timeout_ms: Option<u64>,
+}
+
+/// Who is in all of `and`, in any of `or` and in none of `not`.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct SetQuestion {
+    /// All of these.
+    #[serde(default)]
+    pub and: Vec<SetPart>,
+    /// Any of these; none given: no matter.
+    #[serde(default)]
+    pub or: Vec<SetPart>,
+    /// None of these.
+    #[serde(default)]
+    pub not: Vec<SetPart>,
+}
+
+/// One set: the values that an aggregate `theta` has seen in some keys and days.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct SetPart {
+    /// The summary.
+    pub summary: String,
+    /// The aggregate; may be left out where the summary has one such.
+    pub theta: Option<String>,
+    /// First day.
+    pub from: Option<String>,
+    /// Last day.
+    pub to: Option<String>,
+    /// Values of dimensions that are taken: one, or a list.
+    #[serde(default, rename = "where")]
+    pub only: BTreeMap<String, Value>,
 }
 
 impl Question {
@@ -74,14 +108,6 @@ impl Question {
     /// # Errors
     /// What is not understood.
     pub fn from_wire(question: wire::Question) -> Result<Self, Failure> {
-        let text = |text: String| (!text.is_empty()).then_some(text);
-        let conditions = |all: Vec<wire::Condition>| {
-            let value = |c: wire::Condition| {
-                let values: Result<Vec<_>, _> = c.values.iter().map(wire_value).collect();
-                values.map(|values| (c.dimension, Value::Array(values)))
-            };
-            all.into_iter().map(value).collect::<Result<BTreeMap<_, _>, Failure>>()
-        };
         let get = text(question.get);
         let key = conditions(question.key)?.into_iter().map(|(name, values)| {
             let one = values.as_array().and_then(|v| v.first()).cloned();
@@ -98,6 +124,7 @@ impl Question {
             select: (!question.select.is_empty()).then_some(question.select),
             order: text(question.order),
             limit: question.limit,
+            set: question.set.map(wire_set).transpose()?,
             key: one_row.then(|| key.collect()),
             get,
             day: text(question.day),
@@ -110,6 +137,33 @@ impl Question {
     }
 }
 
+/// An empty text of protobuf is none.
+fn text(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+fn conditions(all: Vec<wire::Condition>) -> Result<BTreeMap<String, Value>, Failure> {
+    let value = |c: wire::Condition| {
+        let values: Result<Vec<_>, _> = c.values.iter().map(wire_value).collect();
+        values.map(|values| (c.dimension, Value::Array(values)))
+    };
+    all.into_iter().map(value).collect()
+}
+
+fn wire_set(set: wire::Set) -> Result<SetQuestion, Failure> {
+    let part = |part: wire::SetPart| {
+        Ok(SetPart {
+            summary: part.summary,
+            theta: text(part.theta),
+            from: text(part.from),
+            to: text(part.to),
+            only: conditions(part.r#where)?,
+        })
+    };
+    let parts = |all: Vec<wire::SetPart>| all.into_iter().map(part).collect::<Result<_, Failure>>();
+    Ok(SetQuestion { and: parts(set.and)?, or: parts(set.or)?, not: parts(set.not)? })
+}
+
 fn wire_value(cell: &wire::Cell) -> Result<Value, Failure> {
     Ok(match &cell.kind {
         None => Value::Null,
@@ -117,6 +171,10 @@ fn wire_value(cell: &wire::Cell) -> Result<Value, Failure> {
         Some(Kind::Int(int)) => json!(int),
         Some(Kind::Double(double)) => json!(double),
         Some(Kind::Bool(bool)) => json!(bool),
+        Some(Kind::Items(_)) => {
+            let hint = "a text, a number or a truth value";
+            return Err(Failure::new("bad_value", "a list is no value of a dimension", hint));
+        }
         Some(Kind::Decimal(text)) => serde_json::from_str(text).map_err(|_| {
             Failure::new(
                 "bad_value",

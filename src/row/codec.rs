@@ -10,8 +10,8 @@ use sketches::codec::{DecodeError, Reader, put_u64};
 
 use super::state::State;
 
-/// First byte of every stored row.
-pub const VERSION: u8 = 1;
+/// First byte of every stored row. 1 had other sketches, which are not read any more.
+pub const VERSION: u8 = 2;
 
 /// A row read from the store.
 pub struct StoredRow {
@@ -125,6 +125,7 @@ pub fn merge<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>, Decode
 mod tests {
     use proptest::prelude::*;
     use sketches::quantile::{Mapping, Quantile};
+    use sketches::theta::{Mark, Theta};
     use sketches::unique::{Coupon, Unique};
 
     use super::super::state::Scalar;
@@ -134,8 +135,10 @@ mod tests {
         let mapping = Mapping::new(0.01).unwrap();
         let mut unique = Unique::new(14);
         let mut quantile = Quantile::new();
+        let mut theta = Theta::new(4);
         for i in 0..seed % 50 {
             unique.insert(Coupon::of_i64((seed * i) as i64));
+            theta.insert(Mark::of_i64((seed * i) as i64));
             let value = (seed * i) as f64;
             let fixed = sketches::fixed::to_fixed(value).unwrap();
             quantile.insert(mapping.bin(value), value, fixed);
@@ -150,6 +153,7 @@ mod tests {
             State::Last(seed as i64 / 2, word),
             State::Unique(unique),
             State::Quantile(quantile),
+            State::Theta(theta),
         ];
         let states = numbers.iter().map(|&n| (n, all[n as usize].clone())).collect();
         let mut out = Vec::new();
@@ -160,7 +164,7 @@ mod tests {
     proptest! {
         #[test]
         fn union_knows_no_order(a in 0u64..1000, b in 0u64..1000, c in 0u64..1000) {
-            let (a, b, c) = (row(&[0, 1, 3, 5], a), row(&[1, 2, 4, 5, 6, 7], b), row(&[0, 6, 7], c));
+            let (a, b, c) = (row(&[0, 1, 3, 5, 8], a), row(&[1, 2, 4, 5, 6, 7, 8], b), row(&[0, 6, 7, 8], c));
             let merge = |rows: &[&[u8]]| merge(rows.iter().copied()).unwrap();
             let left = merge(&[&merge(&[&a, &b]), &c]);
             prop_assert_eq!(&left, &merge(&[&a, &merge(&[&b, &c])]));
@@ -179,7 +183,7 @@ mod tests {
 
         #[test]
         fn mutated_rows_are_a_row_or_an_error(seed in 0u64..100, at in any::<usize>(), byte in any::<u8>()) {
-            let mut bytes = row(&[0, 1, 2, 3, 4, 5, 6, 7], seed);
+            let mut bytes = row(&[0, 1, 2, 3, 4, 5, 6, 7, 8], seed);
             let at = at % bytes.len();
             bytes[at] = byte;
             let _ = StoredRow::decode(&bytes);
@@ -194,7 +198,7 @@ mod tests {
         };
         let mut out = Vec::new();
         row.encode(&mut out);
-        assert_eq!(out, [1, 2, 2, 0, 1, 10, 3, 6, 1, 1, 2, b'a', b'b']);
+        assert_eq!(out, [2, 2, 2, 0, 1, 10, 3, 6, 1, 1, 2, b'a', b'b']);
         assert!(matches!(StoredRow::decode(&[9]), Err(DecodeError::Version(9))));
     }
 }

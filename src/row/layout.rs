@@ -1,11 +1,13 @@
 //! Where the states of a summary's aggregates lie in a row in memory.
 //!
-//! A row is a stretch of words (key, marks, counters), one of uniques, one of quantiles and
-//! one of texts. Counters need no heap; rows of one table have equal stretches, so that a
+//! A row is a stretch of words (key, marks, counters), and one of each kind of sketch and one
+//! of texts. Counters need no heap; rows of one table have equal stretches, so that a
 //! row's place follows from its number and can be fetched ahead of its use.
 
 use sketches::quantile::Quantile;
-use sketches::unique::Unique;
+use sketches::theta::Theta;
+use sketches::top::Top;
+use sketches::unique::{Family, Unique};
 
 use super::codec::{put_head, put_number};
 use super::state::{self, OVERFLOWED, Scalar, ScalarRef, State};
@@ -46,8 +48,12 @@ pub enum Slot {
     Max(Place),
     /// Time, then one value.
     Last(usize, Place),
-    /// Place among the uniques, and log2m.
-    Unique(usize, u8),
+    /// Place among the uniques.
+    Unique(usize),
+    /// Place among the sets.
+    Theta(usize),
+    /// Place among the lists of frequent values.
+    Top(usize),
     /// Place among the quantiles.
     Quantile(usize),
 }
@@ -61,8 +67,12 @@ pub struct Layout {
     pub words: usize,
     /// Texts of a row.
     pub texts: usize,
-    /// log2m of each unique of a row.
-    pub uniques: Vec<u8>,
+    /// Family and log2m of each unique of a row.
+    pub uniques: Vec<(Family, u8)>,
+    /// log2k of each set of a row.
+    pub thetas: Vec<u8>,
+    /// How many frequent values each list of a row is to have.
+    pub tops: Vec<usize>,
     /// Quantiles of a row.
     pub quantiles: usize,
     /// Marks of a new row: what is zero, not null, before the first value.
@@ -83,6 +93,8 @@ impl Layout {
             words: HEAD_WORDS,
             texts: 0,
             uniques: Vec::new(),
+            thetas: Vec::new(),
+            tops: Vec::new(),
             quantiles: 0,
             defined: 0,
             definition,
@@ -102,9 +114,17 @@ impl Layout {
                 AggregateKind::Min(f) => Slot::Min(layout.place(kind(f))),
                 AggregateKind::Max(f) => Slot::Max(layout.place(kind(f))),
                 AggregateKind::Last(f) => Slot::Last(layout.words(1), layout.place(kind(f))),
-                AggregateKind::Unique { log2m, .. } => {
-                    layout.uniques.push(log2m);
-                    Slot::Unique(layout.uniques.len() - 1, log2m)
+                AggregateKind::Unique { family, log2m, .. } => {
+                    layout.uniques.push((family, log2m));
+                    Slot::Unique(layout.uniques.len() - 1)
+                }
+                AggregateKind::Theta { log2k, .. } => {
+                    layout.thetas.push(log2k);
+                    Slot::Theta(layout.thetas.len() - 1)
+                }
+                AggregateKind::Top { k, .. } => {
+                    layout.tops.push(k);
+                    Slot::Top(layout.tops.len() - 1)
                 }
                 AggregateKind::Quantile { .. } => {
                     layout.quantiles += 1;
@@ -144,7 +164,12 @@ impl Layout {
             Slot::Count(_) => Some(State::Count(0)),
             Slot::Sum(_) => Some(State::Sum(0)),
             Slot::FixedSum(_) => Some(State::FixedSum(0)),
-            Slot::Unique(_, log2m) => Some(State::Unique(Unique::new(log2m))),
+            Slot::Unique(at) => {
+                let (family, log2m) = self.uniques[at];
+                Some(State::Unique(Unique::with_family(family, log2m)))
+            }
+            Slot::Theta(at) => Some(State::Theta(Theta::new(self.thetas[at]))),
+            Slot::Top(at) => Some(State::Top(Box::new(Top::new(self.tops[at])))),
             Slot::Quantile(_) => Some(State::Quantile(Quantile::new())),
             Slot::Min(_) | Slot::Max(_) | Slot::Last(..) => None,
         }
@@ -158,6 +183,10 @@ pub struct RowView<'a> {
     pub words: &'a [u64],
     /// Its uniques.
     pub uniques: &'a [Unique],
+    /// Its sets.
+    pub thetas: &'a [Theta],
+    /// Its lists of frequent values.
+    pub tops: &'a [Top],
     /// Its quantiles.
     pub quantiles: &'a [Quantile],
     /// Its texts.
@@ -182,6 +211,15 @@ impl<'a> RowView<'a> {
     #[inline]
     pub fn has(&self, aggregate: usize) -> bool {
         self.words[MARK_WORD] >> aggregate & 1 == 1
+    }
+
+    /// Bytes on the heap of its sketches and texts.
+    pub fn heap_bytes(&self) -> usize {
+        self.uniques.iter().map(Unique::heap_bytes).sum::<usize>()
+            + self.thetas.iter().map(Theta::heap_bytes).sum::<usize>()
+            + self.tops.iter().map(Top::heap_bytes).sum::<usize>()
+            + self.quantiles.iter().map(Quantile::heap_bytes).sum::<usize>()
+            + self.texts.iter().map(|text| text.len()).sum::<usize>()
     }
 
     fn scalar(&self, place: Place) -> ScalarRef<'a> {
@@ -209,7 +247,9 @@ impl<'a> RowView<'a> {
                 Slot::Last(time, place) => {
                     state::encode_last(self.words[time] as i64, self.scalar(place), out);
                 }
-                Slot::Unique(at, _) => state::encode_unique(&self.uniques[at], out),
+                Slot::Unique(at) => state::encode_unique(&self.uniques[at], out),
+                Slot::Theta(at) => state::encode_theta(&self.thetas[at], out),
+                Slot::Top(at) => state::encode_top(&self.tops[at], out),
                 Slot::Quantile(at) => state::encode_quantile(&self.quantiles[at], out),
             }
         }
@@ -229,7 +269,13 @@ impl<'a> RowView<'a> {
             | (Slot::FixedSum(at), Some(State::FixedSum(sum))) => {
                 *sum = state::add(*sum, read_sum(self.words, at));
             }
-            (Slot::Unique(at, _), Some(State::Unique(unique))) => unique.merge(&self.uniques[at]),
+            (Slot::Unique(at), Some(State::Unique(unique)))
+                if unique.family() == self.uniques[at].family() =>
+            {
+                unique.merge(&self.uniques[at]);
+            }
+            (Slot::Theta(at), Some(State::Theta(theta))) => theta.merge(&self.thetas[at]),
+            (Slot::Top(at), Some(State::Top(top))) => top.merge(&self.tops[at]),
             (Slot::Quantile(at), Some(State::Quantile(quantile))) => {
                 quantile.merge(&self.quantiles[at]);
             }
@@ -266,7 +312,9 @@ impl<'a> RowView<'a> {
             Slot::Last(at, place) => {
                 State::Last(self.words[at] as i64, self.scalar(place).to_owned())
             }
-            Slot::Unique(at, _) => State::Unique(self.uniques[at].clone()),
+            Slot::Unique(at) => State::Unique(self.uniques[at].clone()),
+            Slot::Theta(at) => State::Theta(self.thetas[at].clone()),
+            Slot::Top(at) => State::Top(Box::new(self.tops[at].clone())),
             Slot::Quantile(at) => State::Quantile(self.quantiles[at].clone()),
         }
     }
@@ -278,6 +326,10 @@ pub struct RowMut<'a> {
     pub words: &'a mut [u64],
     /// Its uniques.
     pub uniques: &'a mut [Unique],
+    /// Its sets.
+    pub thetas: &'a mut [Theta],
+    /// Its lists of frequent values.
+    pub tops: &'a mut [Top],
     /// Its quantiles.
     pub quantiles: &'a mut [Quantile],
     /// Its texts.
@@ -317,8 +369,18 @@ impl RowMut<'_> {
                 }
                 true
             }
-            (Slot::Unique(at, _), State::Unique(unique)) => {
+            (Slot::Unique(at), State::Unique(unique))
+                if unique.family() == self.uniques[at].family() =>
+            {
                 self.uniques[at].merge(unique);
+                true
+            }
+            (Slot::Theta(at), State::Theta(theta)) => {
+                self.thetas[at].merge(theta);
+                true
+            }
+            (Slot::Top(at), State::Top(top)) => {
+                self.tops[at].merge(top);
                 true
             }
             (Slot::Quantile(at), State::Quantile(quantile)) => {

@@ -1,11 +1,13 @@
 //! The state of one aggregate: what is kept of many events, and how two are united.
 //!
 //! Every union is associative and commutative, so that the order of events, the number of
-//! shards and the moments of checkpoints leave no trace.
+//! shards and the moments of checkpoints leave no trace (but in [`State::Top`]).
 
 use sketches::codec::{DecodeError, Reader, put_bytes, put_i64, put_i128};
 use sketches::quantile::Quantile;
-use sketches::unique::Unique;
+use sketches::theta::Theta;
+use sketches::top::Top;
+use sketches::unique::{Estimate, Unique};
 
 /// A sum that has left 128 bits. Once there, it stays there.
 pub const OVERFLOWED: i128 = i128::MIN;
@@ -59,6 +61,11 @@ pub enum State {
     Last(i64, Scalar),
     /// Distinct values.
     Unique(Unique),
+    /// A set of distinct values.
+    Theta(Theta),
+    /// The most frequent values: the one state that depends on order, once there were more
+    /// different values than it keeps.
+    Top(Box<Top>),
     /// Quantiles.
     Quantile(Quantile),
 }
@@ -71,6 +78,8 @@ const MAX: u8 = 5;
 const LAST: u8 = 6;
 const UNIQUE: u8 = 7;
 const QUANTILE: u8 = 8;
+const THETA: u8 = 9;
+const TOP: u8 = 10;
 
 const WORD: u8 = 0;
 const TEXT: u8 = 1;
@@ -101,11 +110,22 @@ impl State {
                     (*time, *value) = (*other_time, other.clone());
                 }
             }
-            (Self::Unique(a), Self::Unique(b)) => a.merge(b),
+            (Self::Unique(a), Self::Unique(b)) if a.family() == b.family() => a.merge(b),
+            (Self::Theta(a), Self::Theta(b)) => a.merge(b),
+            (Self::Top(a), Self::Top(b)) => a.merge(b),
             (Self::Quantile(a), Self::Quantile(b)) => a.merge(b),
             _ => return Err(DecodeError::Invalid("an unknown or unexpected kind of state")),
         }
         Ok(())
+    }
+
+    /// How many distinct values there are; none where that is not what it counts.
+    pub fn distinct(&self) -> Option<Estimate> {
+        match self {
+            Self::Unique(unique) => Some(unique.estimate()),
+            Self::Theta(theta) => Some(theta.estimate()),
+            _ => None,
+        }
     }
 
     /// Appends the stored form, its kind first.
@@ -118,6 +138,8 @@ impl State {
             Self::Max(value) => encode_max(value.as_ref(), out),
             Self::Last(time, value) => encode_last(*time, value.as_ref(), out),
             Self::Unique(unique) => encode_unique(unique, out),
+            Self::Theta(theta) => encode_theta(theta, out),
+            Self::Top(top) => encode_top(top, out),
             Self::Quantile(quantile) => encode_quantile(quantile, out),
         }
     }
@@ -135,6 +157,8 @@ impl State {
             MAX => Self::Max(decode_scalar(reader)?),
             LAST => Self::Last(reader.i64()?, decode_scalar(reader)?),
             UNIQUE => Self::Unique(Unique::decode(reader.bytes()?)?),
+            THETA => Self::Theta(Theta::decode(reader.bytes()?)?),
+            TOP => Self::Top(Box::new(Top::decode(reader.bytes()?)?)),
             QUANTILE => Self::Quantile(Quantile::decode(reader.bytes()?)?),
             _ => return Err(DecodeError::Invalid("an unknown or unexpected kind of state")),
         })
@@ -211,6 +235,18 @@ pub fn encode_last(time_us: i64, value: ScalarRef<'_>, out: &mut Vec<u8>) {
 pub fn encode_unique(unique: &Unique, out: &mut Vec<u8>) {
     out.push(UNIQUE);
     with_length(out, |out| unique.encode(out));
+}
+
+/// Stored form of a set.
+pub fn encode_theta(theta: &Theta, out: &mut Vec<u8>) {
+    out.push(THETA);
+    with_length(out, |out| theta.encode(out));
+}
+
+/// Stored form of the most frequent values.
+pub fn encode_top(top: &Top, out: &mut Vec<u8>) {
+    out.push(TOP);
+    with_length(out, |out| top.encode(out));
 }
 
 /// Stored form of quantiles.

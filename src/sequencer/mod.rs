@@ -42,8 +42,8 @@ const BURST: usize = 64;
 
 /// What other threads ask of the sequencer.
 pub enum Request {
-    /// Send a question to the shards, behind every event accepted so far.
-    Ask(Arc<ShardQuestion>),
+    /// Send questions to the shards, behind every event accepted so far and all as of one cut.
+    Ask(Vec<Arc<ShardQuestion>>),
     /// Bring the store up to every event accepted so far.
     Checkpoint(Sender<Result<Position, String>>),
     /// Which days have changed since they were published?
@@ -315,9 +315,11 @@ impl Sequencer {
 
     fn obey(&mut self, request: Request) {
         match request {
-            Request::Ask(question) => {
+            Request::Ask(questions) => {
                 self.flush();
-                self.send_all(|| Command::Ask(Arc::clone(&question)));
+                for question in questions {
+                    self.send_all(|| Command::Ask(Arc::clone(&question)));
+                }
             }
             Request::Checkpoint(reply) => {
                 self.checkpoints.wait_for_next(reply);

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::ingest::wire;
 use crate::output::date;
-use crate::query::{Answer, Engine, Failure, Question};
+use crate::query::plan::find_summary;
+use crate::query::{Answer, Engine, Failure, Question, SetAnswer};
 use crate::snapshot::{ExportRequest, Published};
 
 /// Answers questions.
@@ -21,6 +22,7 @@ pub struct Responder {
 /// What came of a question.
 enum Outcome {
     Rows(Answer),
+    Set(SetAnswer),
     Stats(Value),
     Published(Vec<Published>),
 }
@@ -54,6 +56,7 @@ impl Responder {
         self.count(&outcome);
         match outcome {
             Ok(Outcome::Rows(answer)) => answer.to_json(id.as_ref()),
+            Ok(Outcome::Set(answer)) => answer.to_json(id.as_ref()).to_string(),
             Ok(Outcome::Stats(mut stats)) => {
                 if let Some(id) = id {
                     stats["id"] = id;
@@ -77,6 +80,7 @@ impl Responder {
         self.count(&outcome);
         match outcome {
             Ok(Outcome::Rows(answer)) => answer.to_wire(id),
+            Ok(Outcome::Set(answer)) => answer.to_wire(id),
             Ok(Outcome::Stats(stats)) => {
                 wire::Answer { id, stats: stats.to_string(), ..wire::Answer::default() }
             }
@@ -96,6 +100,9 @@ impl Responder {
         if question.export.is_some() {
             return self.export(question).map(Outcome::Published);
         }
+        if let Some(set) = &question.set {
+            return self.engine.answer_set(question, set).map(Outcome::Set);
+        }
         if question.get.as_deref() == Some("stats") {
             return self.engine.stats().map(Outcome::Stats);
         }
@@ -104,14 +111,9 @@ impl Responder {
 
     /// Publishes a day now.
     fn export(&self, question: &Question) -> Result<Vec<Published>, Failure> {
-        let summaries = &self.engine.config.schema.summaries;
         let summary = match question.export.as_deref() {
             None | Some("*") => None,
-            Some(name) => Some(summaries.iter().position(|s| s.name == name).ok_or_else(|| {
-                let known = summaries.iter().map(|s| s.name.as_str());
-                let hint = crate::config::suggestion(name, known);
-                Failure::new("unknown_summary", format!("there is no summary \"{name}\""), hint)
-            })?),
+            Some(name) => Some(find_summary(name, &self.engine.config.schema)?),
         };
         let day = question.day.as_deref().and_then(crate::output::parse_date).ok_or_else(|| {
             Failure::new("bad_value", "export needs a day", "\"day\":\"2026-11-20\"")

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use sketches::prefetch::prefetch;
 use sketches::quantile::Quantile;
+use sketches::theta::Theta;
+use sketches::top::Top;
 use sketches::unique::Unique;
 
 use super::keys::Keys;
@@ -35,6 +37,8 @@ pub struct Table {
     pub has_nulls: bool,
     pub(super) words: Slab<u64>,
     pub(super) uniques: Slab<Unique>,
+    pub(super) thetas: Slab<Theta>,
+    pub(super) tops: Slab<Top>,
     pub(super) quantiles: Slab<Quantile>,
     pub(super) texts: Slab<Box<[u8]>>,
     /// Heap bytes of sketches and texts.
@@ -52,6 +56,8 @@ impl Table {
         Self {
             words: Slab::new(layout.words),
             uniques: Slab::new(layout.uniques.len()),
+            thetas: Slab::new(layout.thetas.len()),
+            tops: Slab::new(layout.tops.len()),
             quantiles: Slab::new(layout.quantiles),
             texts: Slab::new(layout.texts),
             layout,
@@ -79,9 +85,15 @@ impl Table {
 
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
-        let storage = self.words.bytes() + self.uniques.bytes() + self.quantiles.bytes();
+        let sets = self.uniques.bytes() + self.thetas.bytes();
+        let sketches = sets + self.tops.bytes() + self.quantiles.bytes();
         let index = self.slots.capacity() * 8 + self.dirty.capacity() * 4;
-        storage + self.texts.bytes() + self.keys.bytes() + index + self.heap_bytes
+        self.words.bytes()
+            + sketches
+            + self.texts.bytes()
+            + self.keys.bytes()
+            + index
+            + self.heap_bytes
     }
 
     /// The pieces of a row's key.
@@ -94,6 +106,8 @@ impl Table {
         RowView {
             words: self.words.row(row),
             uniques: self.uniques.row(row),
+            thetas: self.thetas.row(row),
+            tops: self.tops.row(row),
             quantiles: self.quantiles.row(row),
             texts: self.texts.row(row),
         }
@@ -104,6 +118,8 @@ impl Table {
         RowMut {
             words: self.words.row_mut(row),
             uniques: self.uniques.row_mut(row),
+            thetas: self.thetas.row_mut(row),
+            tops: self.tops.row_mut(row),
             quantiles: self.quantiles.row_mut(row),
             texts: self.texts.row_mut(row),
         }
@@ -208,11 +224,22 @@ impl Table {
         let states = layout.words - HEAD_WORDS;
         let words = [layout.defined].into_iter().chain(self.keys.push(pieces));
         self.words.push(words.chain(std::iter::repeat_n(0, states)));
-        self.uniques.push(layout.uniques.iter().map(|&log2m| Unique::new(log2m)));
+        self.uniques.push(layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)));
         self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
         self.texts.push((0..layout.texts).map(|_| Box::default()));
+        if !layout.thetas.is_empty() || !layout.tops.is_empty() {
+            self.insert_sets(row);
+        }
         self.rows += 1;
         row
+    }
+
+    /// The part of a new row that most tables have not.
+    #[cold]
+    fn insert_sets(&mut self, row: u32) {
+        self.thetas.push(self.layout.thetas.iter().map(|&log2k| Theta::new(log2k)));
+        self.tops.push(self.layout.tops.iter().map(|&k| Top::new(k)));
+        self.heap_bytes += self.tops.row(row).iter().map(Top::heap_bytes).sum::<usize>();
     }
 
     /// The epoch in which a row was changed last; 0: not since it was stored.

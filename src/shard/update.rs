@@ -5,6 +5,8 @@
 //! fetching ahead what the next one reads. Measured on two cores: 56 ns for a look-up by itself,
 //! 16 ns in phases, in a table of ten million rows.
 
+use sketches::theta::Mark;
+
 use super::cut::Watchers;
 use super::table::{NONE, Table};
 use crate::event::{Bitmap, Column, Value, Values};
@@ -96,7 +98,7 @@ fn find_rows(
 fn fetch_sketches(table: &Table, plan: &SummaryPlan, work: &Work, hits: &[Hit]) {
     for (update, slot) in plan.updates.iter().zip(&table.layout.slots) {
         match (update.kind, *slot) {
-            (UpdateKind::Unique(coupons), Slot::Unique(at, _)) => {
+            (UpdateKind::Unique(coupons), Slot::Unique(at)) => {
                 let coupons = &work.prepared.coupons[coupons];
                 for hit in hits {
                     table.uniques.item(hit.row, at).prefetch(coupons[hit.event as usize]);
@@ -181,12 +183,18 @@ fn update_all(
     let prepared = &work.prepared;
     match (kind, table.layout.slots[aggregate]) {
         (UpdateKind::Count | UpdateKind::SumInt(_) | UpdateKind::SumFloat(_), _) => {}
-        (UpdateKind::Unique(slot), Slot::Unique(at, _)) => {
+        (UpdateKind::Unique(slot), Slot::Unique(at)) => {
             let coupons = &prepared.coupons[slot];
             for hit in hits {
                 let unique = table.uniques.item_mut(hit.row, at);
                 table.heap_bytes += unique.insert(coupons[hit.event as usize]);
             }
+        }
+        (UpdateKind::Theta(slot), Slot::Theta(at)) => {
+            update_thetas(table, at, &prepared.marks[slot], hits);
+        }
+        (UpdateKind::Top(field), Slot::Top(at)) => {
+            update_tops(table, at, &work.batch.fields[field], hits);
         }
         (UpdateKind::Quantile(slot), Slot::Quantile(at)) => {
             let (bins, number) = (&prepared.bins[slot], prepared.bin_numbers[slot]);
@@ -214,6 +222,33 @@ fn update_all(
             keep(table, aggregate, place, Some(time), column, work, hits, |new, old| new > old);
         }
         (kind, slot) => unreachable!("{kind:?} with {slot:?}: plan and layout are of one schema"),
+    }
+}
+
+/// Apart from the other updates, which are more frequent.
+#[inline(never)]
+fn update_thetas(table: &mut Table, at: usize, marks: &[Mark], hits: impl Iterator<Item = Hit>) {
+    for hit in hits {
+        let theta = table.thetas.item_mut(hit.row, at);
+        let before = theta.heap_bytes();
+        theta.insert(marks[hit.event as usize]);
+        table.heap_bytes = table.heap_bytes + theta.heap_bytes() - before;
+    }
+}
+
+/// See [`update_thetas`].
+#[inline(never)]
+fn update_tops(table: &mut Table, at: usize, column: &Column, hits: impl Iterator<Item = Hit>) {
+    for hit in hits {
+        let top = table.tops.item_mut(hit.row, at);
+        let before = top.heap_bytes();
+        match column.get(hit.event as usize) {
+            // The decoder has checked that it is UTF-8.
+            Value::Text(text) => top.insert(std::str::from_utf8(text).unwrap_or_default()),
+            Value::Int(int) => top.insert(&int.to_string()),
+            _ => continue,
+        }
+        table.heap_bytes = table.heap_bytes + top.heap_bytes() - before;
     }
 }
 

@@ -249,6 +249,7 @@ impl Worker {
         for loaded in rows {
             table.reserve(1);
             let row = table.insert(loaded.hash, std::iter::once(loaded.key.as_slice()));
+            let fresh = table.row(row).heap_bytes();
             // What the stored row does not have began after it was made: null, not zero.
             table.has_nulls |= loaded.row.definition != layout.definition;
             let mut view = table.row_mut(row);
@@ -258,11 +259,7 @@ impl Worker {
                     view.absorb(layout.slots[aggregate], aggregate, state);
                 }
             }
-            let view = table.row(row);
-            let heap = view.uniques.iter().map(|u| u.heap_bytes()).sum::<usize>()
-                + view.quantiles.iter().map(|q| q.heap_bytes()).sum::<usize>()
-                + view.texts.iter().map(|t| t.len()).sum::<usize>();
-            table.heap_bytes += heap;
+            table.heap_bytes += table.row(row).heap_bytes() - fresh;
         }
         self.bytes += table.bytes() as i64 - before as i64;
     }

@@ -5,7 +5,8 @@
 
 use std::sync::Arc;
 
-use sketches::ak;
+use sketches::unique::Family;
+use sketches::{ak, datasketches};
 
 use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary};
 use crate::key::take_piece;
@@ -23,7 +24,7 @@ enum Source {
     /// The next piece of the key.
     Dimension(FieldType),
     Output(Output),
-    /// The sketch of a unique count.
+    /// The sketch of an aggregate, in the bytes that other systems read.
     Sketch(usize),
     Derived(Formula),
 }
@@ -33,7 +34,8 @@ enum Source {
 pub struct Column {
     /// Its name.
     pub name: String,
-    /// Its type as the configuration writes types; besides `date`, and `hll` for sketches.
+    /// Its type as the configuration writes types; besides `date`, `hll`, `bytea` and
+    /// `json`, the types of PostgreSQL that take days, sketches and frequent values.
     pub kind: String,
     source: Source,
 }
@@ -104,12 +106,8 @@ impl Columns {
             }
             Source::Output(output) => finisher.cell(*output, state(output.aggregate)),
             Source::Sketch(aggregate) => match state(*aggregate) {
-                Some(State::Unique(unique)) => {
-                    let mut bytes = Vec::new();
-                    ak::write_row(unique, &mut bytes);
-                    Cell::Text(hex(&bytes))
-                }
-                _ => Cell::Null,
+                Some(state) => published(state),
+                None => Cell::Null,
             },
             Source::Derived(formula) => finisher.derived(formula, &state),
         }));
@@ -126,17 +124,45 @@ fn sources(aggregate: usize, kind: &AggregateKind, field: FieldType) -> Vec<(Str
     let part =
         |kind: FieldType, part| (kind.to_string(), Source::Output(Output { aggregate, part }));
     match kind {
-        AggregateKind::Unique { .. } => vec![
+        AggregateKind::Unique { family, .. } => {
+            let sketch = match family {
+                Family::Ak => "hll",
+                Family::DataSketches => "bytea",
+            };
+            vec![
+                part(FieldType::Int, Part::Value),
+                part(FieldType::Float, Part::Error),
+                (sketch.to_owned(), Source::Sketch(aggregate)),
+            ]
+        }
+        AggregateKind::Theta { .. } => vec![
             part(FieldType::Int, Part::Value),
             part(FieldType::Float, Part::Error),
-            ("hll".to_owned(), Source::Sketch(aggregate)),
+            ("bytea".to_owned(), Source::Sketch(aggregate)),
         ],
+        AggregateKind::Top { .. } => {
+            vec![("json".to_owned(), Source::Output(Output { aggregate, part: Part::Value }))]
+        }
         AggregateKind::Quantile { .. } => {
             QUANTILES.iter().map(|&q| part(FieldType::Float, Part::Quantile(q))).collect()
         }
         AggregateKind::Count => vec![part(FieldType::Int, Part::Value)],
         _ => vec![part(field, Part::Value)],
     }
+}
+
+/// A sketch in the bytes that other systems read.
+fn published(state: &State) -> Cell {
+    let mut bytes = Vec::new();
+    match state {
+        State::Unique(unique) => match unique.family() {
+            Family::Ak => ak::write_row(unique, &mut bytes),
+            Family::DataSketches => datasketches::write(unique, &mut bytes),
+        },
+        State::Theta(theta) => theta.write_apache(&mut bytes),
+        _ => return Cell::Null,
+    }
+    Cell::Text(hex(&bytes))
 }
 
 /// `\x` and lower-case hexadecimal digits: how PostgreSQL reads bytes.
@@ -203,6 +229,23 @@ mod tests {
         // Neither quantiles nor the newest page are known of this row.
         assert!(cells[8..13].iter().all(|c| *c == Cell::Null));
         assert_eq!(cells[13], Cell::Float(0.375));
+    }
+
+    #[test]
+    fn each_family_is_published_in_its_own_bytes() {
+        let mut apache = Unique::with_family(Family::DataSketches, 12);
+        (0..1000).for_each(|i| {
+            apache.insert(Coupon::datasketches_of_i64(i));
+        });
+        let Cell::Text(text) = published(&State::Unique(apache.clone())) else { panic!("no text") };
+        let digits = text.strip_prefix("\\x").unwrap();
+        let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        let bytes: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        assert_eq!(datasketches::read(&bytes).unwrap(), apache);
+        let Cell::Text(text) = published(&State::Unique(Unique::new(12))) else {
+            panic!("no text")
+        };
+        assert_eq!(text, "\\x118c7f");
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub fn put_exact(cells: &[Cell], out: &mut String) {
         match cell {
             Cell::Text(text) if text.is_empty() => out.push_str("\"\""),
             Cell::Text(text) => put_text(text, out),
+            Cell::Items(_) => put_text(&cell.text(), out),
             // Numbers, days and truth values have nothing to quote.
             other => other.write_text(out),
         }
@@ -62,6 +63,7 @@ pub fn put_text(text: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use sketches::top::Frequent;
 
     use super::*;
 
@@ -101,6 +103,23 @@ mod tests {
         ] {
             assert_eq!(exact(&[text(value)]), format!("{written}\r\n"), "{value:?}");
         }
+    }
+
+    #[test]
+    fn frequent_values_are_a_list_in_json() {
+        let item = |item: &str, upper| Frequent { item: item.to_owned(), lower: upper - 1, upper };
+        let cells = [Cell::Items(vec![item("a", 5), item("\"ä", 2)]), Cell::Items(Vec::new())];
+        let list = r#"[["a",5,4],["\"ä",2,1]]"#;
+        assert_eq!(exact(&cells), format!("\"{}\",[]\r\n", list.replace('"', "\"\"")));
+        let mut json = String::new();
+        cells[0].write_json(&mut json);
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&json).unwrap(),
+            serde_json::json!([
+                { "value": "a", "count": 5, "lower": 4, "upper": 5 },
+                { "value": "\"ä", "count": 2, "lower": 1, "upper": 2 },
+            ])
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! In: cells. Out: one file, or several where there are more rows than a sheet has. Null
 //! and the empty string are both an empty cell here.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use super::columns::Column;
@@ -122,16 +123,20 @@ impl ExcelFiles {
 
 /// Appends a cell. Returns whether it had to be cut.
 fn put_cell(cell: &Cell, out: &mut String) -> bool {
-    let Cell::Text(text) = cell else {
-        cell.write_text(out);
-        return false;
+    let text: Cow<'_, str> = match cell {
+        Cell::Text(text) => text.into(),
+        Cell::Items(_) => cell.text().into(),
+        other => {
+            other.write_text(out);
+            return false;
+        }
     };
     if !text.starts_with(DANGEROUS) {
-        let kept = fitting(text, CELL_CHARACTERS);
+        let kept = fitting(&text, CELL_CHARACTERS);
         put_text(kept, out);
         return kept.len() < text.len();
     }
-    let kept = fitting(text, CELL_CHARACTERS - 1);
+    let kept = fitting(&text, CELL_CHARACTERS - 1);
     put_text(&format!("'{kept}"), out);
     kept.len() < text.len()
 }

@@ -6,9 +6,10 @@
 use serde::{Deserialize, Serialize};
 
 use sketches::ak::Settings;
+use sketches::unique::Family;
 
 use super::columns::Column;
-use crate::config::{AggregateKind, Summary};
+use crate::config::{AggregateKind, Summary, family_name};
 
 /// The description of one revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,22 +64,40 @@ pub struct ManifestColumn {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Sketch {
-    /// Distinct values, as PostgreSQL's `hll` takes them.
+    /// Distinct values.
     Unique {
         /// Name of the aggregate.
         aggregate: String,
         /// The column with the sketch.
         column: String,
-        /// Which hash and format.
+        /// Which hash and format: `ak` as PostgreSQL's `hll` takes them, `datasketches` as
+        /// Apache's libraries do.
         family: String,
         /// Registers are 2^log2m.
         log2m: u8,
-        /// Bits of a register.
-        regwidth: u8,
-        /// Values kept one by one; −1: as many as are shorter.
-        expthresh: i8,
-        /// Whether there is a sparse form: 1.
-        sparseon: u8,
+        /// What else PostgreSQL's type is told; for `ak` alone.
+        #[serde(flatten)]
+        hll: Option<HllParameters>,
+    },
+    /// A set of distinct values, in Apache's compact form of theta sketches.
+    Theta {
+        /// Name of the aggregate.
+        aggregate: String,
+        /// The column with the sketch.
+        column: String,
+        /// Values that are kept apart are 2^log2k.
+        log2k: u8,
+    },
+    /// The most frequent values, as a list in JSON of value, upper bound and lower bound.
+    Top {
+        /// Name of the aggregate.
+        aggregate: String,
+        /// The column with the list.
+        column: String,
+        /// Values that it has at most.
+        k: usize,
+        /// Whether other orders of the same events may give other lists: true.
+        depends_on_order: bool,
     },
     /// Quantiles, by DDSketch.
     Quantile {
@@ -89,6 +108,17 @@ pub enum Sketch {
         /// Bins per sign that are kept apart.
         bins: i32,
     },
+}
+
+/// What PostgreSQL's `hll(log2m, regwidth, expthresh, sparseon)` is told beside log2m.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HllParameters {
+    /// Bits of a register.
+    pub regwidth: u8,
+    /// Values kept one by one; −1: as many as are shorter.
+    pub expthresh: i8,
+    /// Whether there is a sparse form: 1.
+    pub sparseon: u8,
 }
 
 /// A file.
@@ -141,18 +171,32 @@ pub fn describe_columns(columns: &[Column]) -> Vec<ManifestColumn> {
 /// How the sketches of a summary are described.
 pub fn describe_sketches(summary: &Summary) -> Vec<Sketch> {
     let describe = |aggregate: &crate::config::Aggregate| match aggregate.kind {
-        AggregateKind::Unique { log2m, .. } => {
+        AggregateKind::Unique { family, log2m, .. } => {
             let settings = Settings::postgresql(log2m);
-            Some(Sketch::Unique {
-                aggregate: aggregate.name.clone(),
-                column: aggregate.kind.columns(&aggregate.name).pop()?,
-                family: "ak".to_owned(),
-                log2m,
+            let hll = HllParameters {
                 regwidth: settings.register_bits,
                 expthresh: -1,
                 sparseon: u8::from(settings.sparse),
+            };
+            Some(Sketch::Unique {
+                aggregate: aggregate.name.clone(),
+                column: aggregate.kind.columns(&aggregate.name).pop()?,
+                family: family_name(family).to_owned(),
+                log2m,
+                hll: (family == Family::Ak).then_some(hll),
             })
         }
+        AggregateKind::Theta { log2k, .. } => Some(Sketch::Theta {
+            aggregate: aggregate.name.clone(),
+            column: aggregate.kind.columns(&aggregate.name).pop()?,
+            log2k,
+        }),
+        AggregateKind::Top { k, .. } => Some(Sketch::Top {
+            aggregate: aggregate.name.clone(),
+            column: aggregate.name.clone(),
+            k,
+            depends_on_order: true,
+        }),
         AggregateKind::Quantile { error, .. } => Some(Sketch::Quantile {
             aggregate: aggregate.name.clone(),
             relative_error: error,

@@ -17,7 +17,9 @@ fn model(log2m: u8, hashes: &[u64]) -> (Option<BTreeSet<u32>>, Vec<u8>) {
 
 fn of(log2m: u8, hashes: &[u64]) -> Unique {
     let mut unique = Unique::new(log2m);
-    hashes.iter().for_each(|&hash| unique.insert(Coupon::of_hash(hash)));
+    hashes.iter().for_each(|&hash| {
+        unique.insert(Coupon::of_hash(hash));
+    });
     unique
 }
 
