@@ -4,7 +4,7 @@
 
 /// Events in one batch. A full batch goes to the shards; a partly filled one follows
 /// after [`BATCH_LINGER_MS`]. Batches are also the grain at which questions are answered.
-pub const BATCH_EVENTS: usize = 1024;
+pub const BATCH_EVENTS: usize = 2048;
 
 /// Bytes of text in one batch, after which it is closed before it is full, so that
 /// large events do not multiply the memory of the queues by their size.
