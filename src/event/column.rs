@@ -57,6 +57,11 @@ impl TextColumn {
         &self.bytes[start..self.ends[i] as usize]
     }
 
+    /// All texts, one behind the other.
+    pub fn all_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Number of texts.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -202,11 +202,21 @@ fn encode_dimensions(plan: &Plan, batch: &Batch, out: &mut Prepared) {
         let (pieces, hashes) = (&mut out.pieces[slot], &mut out.hashes[slot]);
         pieces.clear();
         hashes.clear();
-        for i in 0..batch.len() {
-            key::push_piece(column.get(i), dimension.decimal, pieces.open());
-            pieces.end();
-            hashes.push(plan.hash_piece(pieces.get(i)));
+        match &column.values {
+            Values::Text(texts) if column.valid.all() && key::are_plain(texts) => {
+                for i in 0..batch.len() {
+                    key::push_plain_piece(texts.get(i), pieces.open());
+                    pieces.end();
+                }
+            }
+            _ => {
+                for i in 0..batch.len() {
+                    key::push_piece(column.get(i), dimension.decimal, pieces.open());
+                    pieces.end();
+                }
+            }
         }
+        hashes.extend((0..batch.len()).map(|i| plan.hash_piece(pieces.get(i))));
     }
 }
 
