@@ -79,6 +79,20 @@ pub const MAX_MESSAGE_BYTES: u64 = 128_000_000;
 /// Nesting of a filter or derived column; the parser refuses more.
 pub const MAX_EXPRESSION_DEPTH: usize = 50;
 
+/// Bytes of a filter in the configuration; a longer one is refused by `check`. A chain of and
+/// or or of that length is parsed and shown with the stack that there is.
+pub const MAX_FILTER_BYTES: usize = 16 << 10;
+
+/// Bytes of the formula of a derived column; a longer one is refused by `check`. Each operator
+/// may be one call more when it is evaluated.
+pub const MAX_FORMULA_BYTES: usize = 2 << 10;
+
+/// Columns of one answer.
+pub const MAX_ANSWER_COLUMNS: usize = 1024;
+
+/// Questions that wait for `min_events`; one more is refused.
+pub const MAX_WAITING_QUESTIONS: usize = 1024;
+
 /// Sets that one question may put together; more is answered with an error.
 pub const MAX_SETS: usize = 16;
 

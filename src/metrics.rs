@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicI64, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 use serde_json::{Map, Value, json};
 
@@ -29,15 +32,20 @@ impl Counter {
 pub struct Gauge(AtomicI64);
 
 impl Gauge {
-    /// Sets it.
+    /// Sets it. Who reads the new value also sees what was set before it.
     #[inline]
     pub fn set(&self, value: i64) {
-        self.0.store(value, Relaxed);
+        self.0.store(value, Release);
+    }
+
+    /// Adds to it. One thread alone may change it.
+    pub fn add(&self, value: i64) {
+        self.set(self.get() + value);
     }
 
     /// Its value.
     pub fn get(&self) -> i64 {
-        self.0.load(Relaxed)
+        self.0.load(Acquire)
     }
 }
 

@@ -66,6 +66,8 @@ fn bad_events() -> Vec<(Vec<u8>, &'static str)> {
         (at("-86400001"), "before_1970"),
         (at("7258118400000"), "after_2199"),
         (at("99999999999999999999"), "bad_time"),
+        (at("9223372036854775"), "after_2199"),
+        (at("-9223372036854775"), "before_1970"),
         (at(&(now + 3_600_001).to_string()), "future"),
         (at("86400000"), "expired"),
         (invalid_utf8, "invalid_utf8"),
@@ -165,8 +167,9 @@ fn what_rsyslog_wraps_around_events_is_taken_off() {
         format!("{event}\n{event}\n\n{event}"),
         format!("{event}{event}"),
         event.replace(",\"", ",\n  \""),
+        format!("[{event},\n {event}]"),
     ];
-    let events = 11 + 2 + 1;
+    let events = 12 + 2 + 1 + 1;
     for message in &wrapped {
         push.send(message.as_str(), 0).unwrap();
     }

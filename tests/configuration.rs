@@ -22,7 +22,19 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 41] = [
+const CASES: [(usize, &str, usize, &str); 48] = [
+    (0, "log = { level = \"inof\" }\n[event]", 1, "did you mean \"info\"?"),
+    (0, "memory_limit = \"1\"\n[event]", 1, "less than 100 KB"),
+    (0, "query.zmq.timeout = \"0s\"\n[event]", 1, "less than 1ms"),
+    (0, "snapshots.grace = \"100000000d\"\n[event]", 1, "more than ten years"),
+    (0, "ingest.zmq.bind = \"tcp://localhost:5\"\n[event]", 1, "127.0.0.1"),
+    (0, "query.zmq.bind = \"tcp://127.0.0.1:5555\"\n[event]", 1, "ingest.zmq.bind as well"),
+    (
+        1,
+        "time = { field = \"ts\", format = \"unix_ms\" }\nfuture_tolerance = \"4000d\"",
+        3,
+        "ten years",
+    ),
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
     (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),
@@ -145,6 +157,29 @@ const CASES: [(usize, &str, usize, &str); 41] = [
         "collides",
     ),
 ];
+
+/// A chain of conditions is a list, whatever its length; nested ones are refused in time.
+#[test]
+fn long_expressions_are_read_and_longer_ones_refused() {
+    let parse = |filter: &str| {
+        let mut lines = LINES.map(str::to_owned);
+        lines[12] = format!("where = \"{filter}\"\n{}", lines[12]);
+        Config::parse(&lines.join("\n"), "events.toml".as_ref()).map_err(|e| e.to_string())
+    };
+    let chain = vec!["page = '/'"; 1000].join(" or ");
+    let config = parse(&chain).unwrap();
+    let debug = format!("{:?}", config.schema.summaries[0].filter.as_ref().unwrap().predicate);
+    assert_eq!(debug.matches("Or(").count(), 1, "one list of a thousand");
+    let long = vec!["page = '/'"; 100_000].join(" or ");
+    assert!(parse(&long).unwrap_err().contains("at most 16384"));
+    let deep = format!("{}page = '/'{}", "(".repeat(60), ")".repeat(60));
+    assert!(parse(&deep).unwrap_err().contains("nested deeper than 50"));
+    let mut lines = LINES.map(str::to_owned);
+    let sum = vec!["n"; 100_000].join("+");
+    lines[12] += &format!("\nderived = [{{ name = \"d\", sql = \"{sum}\" }}]");
+    let error = Config::parse(&lines.join("\n"), "events.toml".as_ref()).unwrap_err().to_string();
+    assert!(error.contains("at most 2048"), "{error}");
+}
 
 #[test]
 fn a_fault_is_named_with_its_line_and_what_was_expected() {

@@ -228,15 +228,62 @@ fn wrong_questions_are_answered_with_what_to_do() {
         (r#"{"summary":"visits","by":["page"]}"#, "too_many_rows"),
         (r#"{"summary":"visits","min_events":1000,"timeout_ms":50}"#, "timeout"),
         ("{}", "bad_request"),
+        (r#"["x","visits"]"#, "bad_request"),
+        (r#"{"summary":"visits","select":[]}"#, "bad_request"),
+        (r#"{"summary":"visits","select":["views","views"]}"#, "bad_request"),
+        (r#"{"summary":"visits","by":["day"],"from":"9999-12-31"}"#, "bad_value"),
+        (r#"{"summary":"visits","where":{"page":12.50}}"#, "bad_value"),
+        (r#"{"get":"stats","by":["page"]}"#, "bad_request"),
+        (r#"{"export":"visits","day":"2026-13-01"}"#, "bad_value"),
+        (r#"{"export":"visits","day":"2026-11-20","by":["page"]}"#, "bad_request"),
     ] {
         let answer = server.ask(question);
         assert_eq!(answer["error"]["code"], code, "{question}: {answer}");
         assert!(!answer["error"]["message"].as_str().unwrap().is_empty());
         assert!(!answer["error"]["hint"].as_str().unwrap().is_empty());
     }
+    let parts: Vec<String> = (0..1100).map(|i| format!("\"latency.p0.{i:04}\"")).collect();
+    let question = format!(r#"{{"summary":"visits","select":[{}]}}"#, parts.join(","));
+    let answer = server.ask(&question);
+    assert!(answer["error"]["hint"].as_str().unwrap().contains("at most 1024"), "{answer}");
     let answer = server.ask(r#"{"id":"x","summary":"visit"}"#);
     assert_eq!(answer["id"], "x");
     assert!(answer["error"]["hint"].as_str().unwrap().contains("visits"));
+}
+
+#[test]
+fn questions_that_wait_for_events_are_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, _) = filled(folder.path());
+    let context = zmq::Context::new();
+    let dealer = context.socket(zmq::DEALER).unwrap();
+    dealer.set_rcvtimeo(60_000).unwrap();
+    dealer.connect(&server.query()).unwrap();
+    // Far more than there are threads that answer.
+    for id in 0..40 {
+        let events = if id < 20 { 601 } else { 1_000_000 };
+        let question =
+            json!({ "id": id, "summary": "visits", "select": ["views"], "min_events": events });
+        dealer.send(question.to_string().as_str(), 0).unwrap();
+    }
+    assert_eq!(server.ask(r#"{"get":"stats"}"#)["events_accepted"], 300);
+    let early = dealer.recv_string(zmq::DONTWAIT);
+    assert!(early.is_err(), "answered before its time: {early:?}");
+    let answers = |count: usize| {
+        let answer = || serde_json::from_slice(&dealer.recv_bytes(0).unwrap()).unwrap();
+        let mut answers: Vec<Value> = (0..count).map(|_| answer()).collect();
+        answers.sort_by_key(|answer| answer["id"].as_i64());
+        answers
+    };
+    server.push().send(events()[0].to_string().as_str(), 0).unwrap();
+    for (id, answer) in answers(20).iter().enumerate() {
+        assert_eq!((&answer["id"], &answer["events"]), (&json!(id), &json!(601)));
+    }
+    // A stop does not wait with them.
+    server.stop();
+    for (id, answer) in (20..).zip(answers(20)) {
+        assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(id), &json!("stopping")));
+    }
 }
 
 #[test]

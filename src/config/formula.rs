@@ -6,6 +6,7 @@ use sqlparser::ast::{UnaryOperator, Value};
 
 use super::predicate::parse_sql;
 use super::{AggregateKind, Summary, suggestion};
+use crate::limits;
 
 /// Which part of an aggregate is meant.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -156,7 +157,7 @@ impl Formula {
     /// # Errors
     /// A sentence on what is not understood.
     pub fn compile(sql: &str, summary: &Summary) -> Result<Self, String> {
-        compile(&parse_sql(sql)?, summary)
+        compile(&parse_sql(sql, limits::MAX_FORMULA_BYTES)?, summary)
     }
 
     /// Appends the aggregates that it needs.

@@ -149,11 +149,19 @@ impl Like {
     }
 }
 
-/// Parses one SQL expression and nothing after it.
-pub(crate) fn parse_sql(sql: &str) -> Result<Expr, String> {
+/// Parses one SQL expression of at most `most` bytes, and nothing after it.
+pub(crate) fn parse_sql(sql: &str, most: usize) -> Result<Expr, String> {
+    if sql.len() > most {
+        return Err(format!("an expression of {} bytes; at most {most} are read", sql.len()));
+    }
     let trouble = |e: &dyn std::fmt::Display| {
         let text = e.to_string();
-        text.strip_prefix("sql parser error: ").unwrap_or(&text).to_owned()
+        match text.strip_prefix("sql parser error: ").unwrap_or(&text) {
+            "recursion limit exceeded" => {
+                format!("nested deeper than {}", limits::MAX_EXPRESSION_DEPTH)
+            }
+            other => other.to_owned(),
+        }
     };
     let mut parser = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(limits::MAX_EXPRESSION_DEPTH)
@@ -172,7 +180,7 @@ impl Predicate {
     /// # Errors
     /// A sentence on what is not understood or does not fit together.
     pub fn compile(sql: &str, fields: &[Field]) -> Result<(String, Self), String> {
-        let expr = parse_sql(sql)?;
+        let expr = parse_sql(sql, limits::MAX_FILTER_BYTES)?;
         Ok((expr.to_string(), Compiler { fields }.condition(&expr)?))
     }
 }
@@ -198,11 +206,11 @@ impl Compiler<'_> {
         match expr {
             Expr::Nested(e) => inner(e),
             Expr::UnaryOp { op: UnaryOperator::Not, expr } => Ok(not(inner(expr)?)),
-            Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
-                Ok(Predicate::And(vec![inner(left)?, inner(right)?]))
+            Expr::BinaryOp { op: BinaryOperator::And, .. } => {
+                self.chain(expr, &BinaryOperator::And).map(Predicate::And)
             }
-            Expr::BinaryOp { left, op: BinaryOperator::Or, right } => {
-                Ok(Predicate::Or(vec![inner(left)?, inner(right)?]))
+            Expr::BinaryOp { op: BinaryOperator::Or, .. } => {
+                self.chain(expr, &BinaryOperator::Or).map(Predicate::Or)
             }
             Expr::BinaryOp { left, op, right } => self.compare(left, ordered(op)?, right),
             Expr::IsNull(e) => self.is_null(e),
@@ -239,6 +247,21 @@ impl Compiler<'_> {
                  between, like, ilike, is [not] null, is [not] true are"
             )),
         }
+    }
+
+    /// The conditions of `a and b and c`, in order. The parser nests them to the left; a list
+    /// is evaluated without a call for each.
+    fn chain(&self, mut expr: &Expr, chained: &BinaryOperator) -> Result<Vec<Predicate>, String> {
+        let mut parts = Vec::new();
+        while let Expr::BinaryOp { left, op, right } = expr
+            && op == chained
+        {
+            parts.push(self.condition(right)?);
+            expr = left;
+        }
+        parts.push(self.condition(expr)?);
+        parts.reverse();
+        Ok(parts)
     }
 
     fn is_null(&self, expr: &Expr) -> Result<Predicate, String> {

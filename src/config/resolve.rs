@@ -8,22 +8,30 @@ use toml::Spanned;
 
 use super::written::{self, CountOrAuto, OneOrMany, Text};
 use super::{Config, DeadLetters, Format, IngestSockets, Log, Problem, QuerySockets, Snapshots};
-use super::{resolve_events, units};
+use super::{resolve_events, suggestion, units};
 use crate::limits;
 
 /// Resolves the text of a file.
 pub(super) fn resolve(text: &str) -> Result<Config, Problem> {
     let file: written::File = toml::from_str(text).map_err(|e| syntax_problem(text, &e))?;
     refuse_unbuilt(&file)?;
+    let asked_at = file.query.zmq.bind.as_ref().map_or(0..0, Spanned::span);
+    let (ingest, query) = (ingest(file.ingest.zmq)?, query(file.query.zmq)?);
+    let shared = query.bind.iter().find(|a| ingest.bind.contains(a) && !a.ends_with(":*"));
+    if let Some(address) = shared {
+        let message = format!("{address} is ingest.zmq.bind as well; give each its own");
+        return Err(Problem::new(asked_at, "query.zmq.bind", message));
+    }
     Ok(Config {
         data_dir: PathBuf::from(file.data_dir.map_or("data".to_owned(), Spanned::into_inner)),
         shards: shards(file.shards)?,
-        memory_limit: bytes_or(&file.memory_limit, "memory_limit", 1_000_000_000)?,
-        ingest: ingest(file.ingest.zmq)?,
-        query: query(file.query.zmq)?,
+        memory_limit: memory_limit(&file.memory_limit)?,
+        ingest,
+        query,
         checkpoint_interval_us: micros_or(
             &file.checkpoint.interval,
             "checkpoint.interval",
+            1,
             5_000_000,
         )?,
         snapshots: snapshots(&file.snapshots)?,
@@ -96,13 +104,23 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-pub(super) fn micros_or(text: &Option<Text>, key: &str, default: i64) -> Result<i64, Problem> {
+/// A span of time from `least` milliseconds to ten years.
+pub(super) fn micros_or(
+    text: &Option<Text>,
+    key: &str,
+    least_ms: i64,
+    default: i64,
+) -> Result<i64, Problem> {
+    const MOST_US: i64 = 3650 * 86_400_000_000;
     let Some(text) = text else { return Ok(default) };
-    units::parse_micros(text.get_ref()).ok_or_else(|| {
-        let message =
-            format!("\"{}\" is not a span of time such as 100ms, 60s, 10m, 1h", text.get_ref());
-        Problem::new(text.span(), key, message)
-    })
+    let written = text.get_ref();
+    let message = match units::parse_micros(written) {
+        None => format!("\"{written}\" is not a span of time such as 100ms, 60s, 10m, 1h"),
+        Some(us) if us < least_ms * 1000 => format!("\"{written}\" is less than {least_ms}ms"),
+        Some(us) if us > MOST_US => format!("\"{written}\" is more than ten years, 3650d"),
+        Some(us) => return Ok(us),
+    };
+    Err(Problem::new(text.span(), key, message))
 }
 
 fn bytes_or(text: &Option<Text>, key: &str, default: u64) -> Result<u64, Problem> {
@@ -111,6 +129,17 @@ fn bytes_or(text: &Option<Text>, key: &str, default: u64) -> Result<u64, Problem
         let message = format!("\"{}\" is not a size such as 64KB, 10MB, 1GiB", text.get_ref());
         Problem::new(text.span(), key, message)
     })
+}
+
+fn memory_limit(text: &Option<Text>) -> Result<u64, Problem> {
+    const LEAST: u64 = 100_000;
+    let limit = bytes_or(text, "memory_limit", 1_000_000_000)?;
+    if limit < LEAST {
+        let span = text.as_ref().map_or(0..0, Spanned::span);
+        let message = format!("{limit} bytes are less than {} KB", LEAST / 1000);
+        return Err(Problem::new(span, "memory_limit", message));
+    }
+    Ok(limit)
 }
 
 pub(super) fn number_or(
@@ -178,7 +207,10 @@ fn local_address(address: &str) -> Result<bool, String> {
     match host.parse::<std::net::IpAddr>() {
         Ok(ip) => Ok(ip.is_loopback()),
         Err(_) if host.is_empty() => Err(expected()),
-        Err(_) => Ok(host == "localhost" || host == "lo"),
+        Err(_) if host == "localhost" => Err("bind 127.0.0.1 or [::1] instead of localhost, \
+             which may be either"
+            .to_owned()),
+        Err(_) => Ok(host == "lo"),
     }
 }
 
@@ -262,7 +294,7 @@ fn query(written: written::QueryZmq) -> Result<QuerySockets, Problem> {
             1..=1_000_000_000_000,
             1_000_000_000,
         )? as u64,
-        timeout_us: micros_or(&written.timeout, "query.zmq.timeout", 30_000_000)?,
+        timeout_us: micros_or(&written.timeout, "query.zmq.timeout", 1, 30_000_000)?,
     })
 }
 
@@ -286,8 +318,8 @@ fn snapshots(written: &written::Snapshots) -> Result<Snapshots, Problem> {
     }
     let keep = number_or(&written.keep_revisions, "snapshots.keep_revisions", 1..=1_000_000, 2)?;
     Ok(Snapshots {
-        grace_us: micros_or(&written.grace, "snapshots.grace", 3_600_000_000)?,
-        quiet_us: micros_or(&written.quiet, "snapshots.quiet", 60_000_000)?,
+        grace_us: micros_or(&written.grace, "snapshots.grace", 0, 3_600_000_000)?,
+        quiet_us: micros_or(&written.quiet, "snapshots.quiet", 0, 60_000_000)?,
         keep_revisions: keep as u32,
         excel,
     })
@@ -316,6 +348,16 @@ fn log(written: written::Log) -> Result<Log, Problem> {
     if let Some(text) = &written.level {
         let parsed: Result<tracing_subscriber::EnvFilter, _> = text.get_ref().parse();
         parsed.map_err(|e| Problem::new(text.span(), "log.level", e.to_string()))?;
+        // The library takes any other word for the name of a module, and then all are silent.
+        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+        let unknown = text.get_ref().split(',').map(str::trim).find(|part| {
+            !part.contains(['=', '[']) && !LEVELS.contains(&part.to_lowercase().as_str())
+        });
+        if let Some(word) = unknown {
+            let hint = suggestion(word, LEVELS.into_iter());
+            let message = format!("\"{word}\" is not one of {}; {hint}", LEVELS.join(", "));
+            return Err(Problem::new(text.span(), "log.level", message));
+        }
     }
     Ok(Log { json, level: written.level.map_or("info".to_owned(), Spanned::into_inner) })
 }

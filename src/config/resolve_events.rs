@@ -36,6 +36,7 @@ pub(super) fn schema(
         future_tolerance_us: micros_or(
             &event.future_tolerance,
             "event.future_tolerance",
+            0,
             3_600_000_000,
         )?,
         fields: Vec::with_capacity(fields.len()),
@@ -196,7 +197,7 @@ fn field_type(text: &str) -> Option<FieldType> {
 }
 
 fn derivation(text: &str, fields: &[Field], time: &str) -> Result<(Derivation, FieldType), String> {
-    let Expr::Function(call) = parse_sql(text)? else {
+    let Expr::Function(call) = parse_sql(text, limits::MAX_FORMULA_BYTES)? else {
         return Err(format!("\"{text}\" is not a call such as hour() or prefix(url, 3)"));
     };
     let name = call.name.to_string().to_lowercase();

@@ -49,6 +49,8 @@ pub struct Decoder {
     name_text: Vec<u8>,
 }
 
+const DAY_US: i64 = 86_400_000_000;
+
 /// The first byte of a protobuf `EventBatch`: field 16, a length follows.
 const PROTOBUF_FIRST: u8 = 0x82;
 
@@ -321,17 +323,17 @@ impl Decoder {
             return Err(reason);
         }
         let time_us = self.stage.time_us().ok_or(Reason::MissingTime)?;
-        if time_us > batch.arrival_us.saturating_add(self.schema.future_tolerance_us) {
-            // Far beyond the calendar is called so, whatever the arrival.
-            return Err(if self.is_after_last(time_us) {
-                Reason::AfterLastDay
-            } else {
-                Reason::Future
-            });
-        }
-        // One day of slack keeps zones out of the check for absurd times.
-        if time_us < -86_400_000_000 {
+        // One day of slack keeps zones out of the checks for absurd times.
+        if time_us < -DAY_US {
             return Err(Reason::BeforeFirstDay);
+        }
+        if time_us > (i64::from(limits::LAST_DAY) + 2) * DAY_US {
+            return Err(Reason::AfterLastDay);
+        }
+        if time_us > batch.arrival_us.saturating_add(self.schema.future_tolerance_us) {
+            // Beyond the calendar is called so, whatever the arrival.
+            let day = self.zone.day(time_us);
+            return Err(if day > limits::LAST_DAY { Reason::AfterLastDay } else { Reason::Future });
         }
         let day = self.zone.day(time_us);
         match day {
@@ -346,10 +348,6 @@ impl Decoder {
         }
         self.stage.commit(bytes, time_us, day, &self.record_fields, batch);
         Ok(())
-    }
-
-    fn is_after_last(&self, time_us: i64) -> bool {
-        time_us.div_euclid(86_400_000_000) > i64::from(limits::LAST_DAY)
     }
 }
 
@@ -384,9 +382,10 @@ fn is_full(batch: &Batch) -> bool {
     batch.len() >= limits::BATCH_EVENTS || batch.rest.total_bytes() >= limits::BATCH_BYTES
 }
 
-/// Skips what may stand between events: white space and the NUL that rsyslog may append.
+/// Skips what may stand between events: white space, the NUL that rsyslog may append, and
+/// what makes an array of them.
 fn next_event(bytes: &[u8], from: usize) -> Option<usize> {
-    let skip = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0);
+    let skip = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0 | b'[' | b',' | b']');
     bytes.get(from..)?.iter().position(|b| !skip(b)).map(|at| from + at)
 }
 

@@ -33,9 +33,6 @@ const MAX_STARTS: usize = 20;
 /// Stored rows between two looks at the time.
 const CHECK_EVERY: u64 = 1024;
 
-/// How often a question that waits for events looks again.
-const POLL: Duration = Duration::from_millis(2);
-
 /// What answers questions; one per thread is cheap, all share the same parts.
 #[derive(Clone)]
 pub struct Engine {
@@ -125,12 +122,12 @@ impl Engine {
         plans: &[QuestionPlan],
         question: &Question,
     ) -> Result<(Vec<Groups>, Gathered), Failure> {
-        let timeout_us = self.config.query.timeout_us;
-        let most = Duration::from_micros(u64::try_from(timeout_us).unwrap_or(0));
-        let asked = question.timeout_ms.map(Duration::from_millis);
-        let limit = asked.map_or(most, |asked| asked.min(most));
-        let deadline = Deadline { watch: Stopwatch::start(), limit };
-        self.wait_for_events(question.min_events.unwrap_or(0), &deadline)?;
+        let deadline = Deadline { watch: Stopwatch::start(), limit: self.time_limit(question) };
+        let (accepted, wanted) = (self.accepted(), question.min_events.unwrap_or(0));
+        if accepted < wanted {
+            let message = format!("{accepted} of {wanted} events within {:?}", deadline.limit);
+            return Err(Failure::new("timeout", message, "ask for fewer, or raise timeout_ms"));
+        }
         let fresh = question.fresh.unwrap_or(true);
         for _ in 0..MAX_STARTS {
             let as_of_us = self.clock.now_us();
@@ -148,7 +145,7 @@ impl Engine {
     pub fn stats(&self) -> Result<Value, Failure> {
         let (reply, refreshed) = bounded(1);
         self.request(Request::Refresh(reply))?;
-        refreshed.recv().map_err(|_| stopping())?;
+        refreshed.recv().map_err(|_| Failure::stopping())?;
         Ok(self.metrics.to_json())
     }
 
@@ -157,23 +154,22 @@ impl Engine {
     /// # Errors
     /// Where the server is stopping.
     pub fn request(&self, request: Request) -> Result<(), Failure> {
-        self.requests_out.send(request).map_err(|_| stopping())?;
+        self.requests_out.send(request).map_err(|_| Failure::stopping())?;
         self.waker.wake();
         Ok(())
     }
 
-    fn wait_for_events(&self, min_events: u64, deadline: &Deadline) -> Result<(), Failure> {
-        let accepted = || {
-            let metrics = &self.metrics;
-            u64::try_from(metrics.sequence.get() + metrics.open_batch_events.get()).unwrap_or(0)
-        };
-        while accepted() < min_events {
-            if deadline.left().is_zero() {
-                return Err(deadline.failure());
-            }
-            std::thread::sleep(POLL);
-        }
-        Ok(())
+    /// Events accepted so far, those of the open batch included.
+    pub fn accepted(&self) -> u64 {
+        let metrics = &self.metrics;
+        u64::try_from(metrics.sequence.get() + metrics.open_batch_events.get()).unwrap_or(0)
+    }
+
+    /// How long a question may take.
+    pub fn time_limit(&self, question: &Question) -> Duration {
+        let most = u64::try_from(self.config.query.timeout_us).unwrap_or(0);
+        let most = Duration::from_micros(most);
+        question.timeout_ms.map(Duration::from_millis).map_or(most, |asked| asked.min(most))
     }
 
     /// Folds live and stored rows, per plan. None: start over.
@@ -205,7 +201,7 @@ impl Engine {
                     }
                     Ok(None) => return Ok(None),
                     Err(RecvTimeoutError::Timeout) => return Err(deadline.failure()),
-                    Err(RecvTimeoutError::Disconnected) => return Err(stopping()),
+                    Err(RecvTimeoutError::Disconnected) => return Err(Failure::stopping()),
                 }
             }
             self.check_limits(&groups, scanned)?;
@@ -284,7 +280,7 @@ impl Engine {
         } else {
             for question in questions {
                 for ask in &self.asks_out {
-                    ask.send(Arc::clone(&question)).map_err(|_| stopping())?;
+                    ask.send(Arc::clone(&question)).map_err(|_| Failure::stopping())?;
                 }
             }
         }
@@ -369,20 +365,27 @@ impl Engine {
                 sorted.push((Box::default(), totals.clone()));
             }
         }
-        let mut rows: Vec<(Vec<Cell>, &Vec<Option<State>>)> = sorted
-            .iter()
-            .map(|(key, states)| (self.cells(plan, Some(key), states), states))
-            .collect();
+        let mut places: Vec<usize> = (0..sorted.len()).collect();
         if let Some((column, descending)) = plan.order {
-            rows.sort_by(|(a, _), (b, _)| {
-                let (a, b) = (&a[column], &b[column]);
+            let only = &plan.columns[column..=column];
+            let cell = |(key, states): &(Box<[u8]>, Vec<Option<State>>)| {
+                self.cells(plan, only, Some(key), states).pop().unwrap_or(Cell::Null)
+            };
+            let cells: Vec<Cell> = sorted.iter().map(cell).collect();
+            places.sort_by(|&a, &b| {
+                let (a, b) = (&cells[a], &cells[b]);
                 match (a, b, descending) {
                     (Cell::Null, _, _) | (_, Cell::Null, _) | (_, _, false) => a.compare(b),
                     (_, _, true) => b.compare(a),
                 }
             });
         }
-        rows.truncate(plan.limit);
+        places.truncate(plan.limit);
+        let rows: Vec<(Vec<Cell>, &Vec<Option<State>>)> = places
+            .into_iter()
+            .map(|at| &sorted[at])
+            .map(|(key, states)| (self.cells(plan, &plan.columns, Some(key), states), states))
+            .collect();
         let bounds = distinct_columns(plan, summary).map(|(name, aggregate)| {
             let at = plan.grouping.aggregates.iter().position(|&a| a == aggregate);
             let of_row = |states: &Vec<Option<State>>| {
@@ -394,7 +397,7 @@ impl Engine {
         Answer {
             bounds: bounds.collect(),
             columns: plan.columns.iter().map(|(name, _)| name.clone()).collect(),
-            totals: self.cells(plan, None, &totals),
+            totals: self.cells(plan, &plan.columns, None, &totals),
             since: self.since(plan),
             rows: rows.into_iter().map(|(cells, _)| cells).collect(),
             as_of_us: 0,
@@ -405,6 +408,7 @@ impl Engine {
     fn cells(
         &self,
         plan: &QuestionPlan,
+        columns: &[(String, Column)],
         key: Option<&[u8]>,
         states: &[Option<State>],
     ) -> Vec<Cell> {
@@ -429,7 +433,7 @@ impl Engine {
             Column::Output(output) => finisher.cell(*output, state(output.aggregate)),
             Column::Derived(formula) => finisher.derived(formula, &state),
         };
-        plan.columns.iter().map(|(_, column)| cell(column)).collect()
+        columns.iter().map(|(_, column)| cell(column)).collect()
     }
 
     /// The aggregates of the answer that do not count from the beginning.
@@ -452,8 +456,4 @@ impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-fn stopping() -> Failure {
-    Failure::new("stopping", "the server is stopping", "ask again when it is back")
 }

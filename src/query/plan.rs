@@ -10,6 +10,7 @@ use super::reply::Failure;
 use super::request::Question;
 use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary, suggestion};
 use crate::key::KeyValue;
+use crate::limits;
 use crate::output::parse_date;
 use crate::row::{GroupKey, Grouping};
 
@@ -146,7 +147,12 @@ fn days(question: &Question, one_row: bool) -> Result<(i32, i32), Failure> {
             let (from, to) =
                 (from.unwrap_or(crate::limits::FIRST_DAY), to.unwrap_or(crate::limits::LAST_DAY));
             if from > to {
-                return Err(Failure::new("bad_value", "from lies behind to", "swap them"));
+                let (message, hint) = match (&question.from, &question.to) {
+                    (Some(_), Some(_)) => ("from lies behind to", "swap them"),
+                    (Some(_), None) => ("from lies behind the last day, 2199-12-31", "ask earlier"),
+                    _ => ("to lies before the first day, 1970-01-01", "ask later"),
+                };
+                return Err(Failure::new("bad_value", message, hint));
             }
             Ok((from, to))
         }
@@ -216,18 +222,29 @@ fn key_value(name: &str, value: &Value, kind: FieldType) -> Result<KeyValue, Fai
     match (value, kind) {
         (Value::Null, _) => Ok(KeyValue::Null),
         (Value::String(text), FieldType::String) => Ok(KeyValue::String(text.clone())),
-        (Value::Number(number), FieldType::String) => Ok(KeyValue::String(number.to_string())),
+        // Of a number with a point the text is lost: 12.50 in an event would not be 12.5 here.
+        (Value::Number(number), FieldType::String) if number.is_i64() || number.is_u64() => {
+            Ok(KeyValue::String(number.to_string()))
+        }
         (Value::Bool(b), FieldType::Bool) => Ok(KeyValue::Bool(*b)),
         (Value::Number(number), FieldType::Int) => {
             number.as_i64().map(KeyValue::Int).ok_or_else(wrong)
         }
         (Value::Number(number), FieldType::Decimal(scale)) => {
-            match crate::ingest::scalar::decimal(number.to_string().as_bytes(), scale) {
-                Ok((digits, false)) => Ok(KeyValue::Decimal(digits)),
-                _ => Err(wrong()),
-            }
+            decimal(&number.to_string(), scale).ok_or_else(wrong)
         }
+        // With more digits than a float has.
+        (Value::String(text), FieldType::Decimal(scale)) => decimal(text, scale).ok_or_else(wrong),
         _ => Err(wrong()),
+    }
+}
+
+/// A decimal from the text of a number, all of whose digits it can hold.
+fn decimal(text: &str, scale: u8) -> Option<KeyValue> {
+    let is_number = serde_json::from_str::<serde_json::Number>(text).is_ok();
+    match crate::ingest::scalar::decimal(text.as_bytes(), scale) {
+        Ok((digits, false)) if is_number => Some(KeyValue::Decimal(digits)),
+        _ => None,
     }
 }
 
@@ -240,7 +257,19 @@ fn columns(
     let mut columns: Vec<(String, Column)> =
         keys.map(|(at, name)| (name.clone(), Column::Key(at))).collect();
     let names = question.select.clone().unwrap_or_else(|| all_columns(summary));
+    if names.is_empty() {
+        return Err(Failure::new("bad_request", "select is empty", "leave it out for all columns"));
+    }
+    if columns.len() + names.len() > limits::MAX_ANSWER_COLUMNS {
+        let message = format!("{} columns", columns.len() + names.len());
+        let hint = format!("at most {}", limits::MAX_ANSWER_COLUMNS);
+        return Err(Failure::new("bad_request", message, hint));
+    }
     for name in names {
+        if columns.iter().any(|(known, _)| *known == name) {
+            let message = format!("\"{name}\" is named twice in by and select");
+            return Err(Failure::new("bad_request", message, "name it once"));
+        }
         let derived = summary.derived.iter().find(|d| d.name == name);
         let column = match derived {
             Some(derived) => Column::Derived(derived.formula.clone()),

@@ -25,6 +25,11 @@ impl Failure {
         Self { code, message: message.into(), hint: hint.into() }
     }
 
+    /// There will be no answer.
+    pub fn stopping() -> Self {
+        Self::new("stopping", "the server is stopping", "ask again when it is back")
+    }
+
     /// As JSON.
     pub fn to_json(&self, id: Option<&Value>) -> String {
         let error = json!({ "code": self.code, "message": self.message, "hint": self.hint });

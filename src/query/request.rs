@@ -91,10 +91,11 @@ impl Question {
     /// # Errors
     /// What is not understood.
     pub fn from_json(text: &[u8]) -> Result<Self, Failure> {
-        serde_json::from_slice(text).map_err(|e| {
-            let hint = r#"{"summary":"…","from":"2026-11-20","by":["…"]} or {"get":"stats"}"#;
-            Failure::new("bad_request", e.to_string(), hint)
-        })
+        let hint = r#"{"summary":"…","from":"2026-11-20","by":["…"]} or {"get":"stats"}"#;
+        if !text.trim_ascii_start().starts_with(b"{") {
+            return Err(Failure::new("bad_request", "a question is a JSON object", hint));
+        }
+        serde_json::from_slice(text).map_err(|e| Failure::new("bad_request", e.to_string(), hint))
     }
 
     /// The id of a question that could not be understood, so that its sender can tell.

@@ -278,8 +278,9 @@ impl Sequencer {
         self.sent.push_back(work);
         self.parts.metrics.batches.add(1);
         self.parts.metrics.events_accepted.add(events);
-        self.parts.metrics.sequence.set(self.next_sequence as i64);
+        // In this order: who adds both must not count these events twice.
         self.parts.metrics.open_batch_events.set(0);
+        self.parts.metrics.sequence.set(self.next_sequence as i64);
         self.open_batch();
     }
 

@@ -1,5 +1,7 @@
 //! From the bytes of a question to the bytes of its answer, in the question's format.
 
+use std::time::Duration;
+
 use crossbeam_channel::{Sender, bounded};
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -19,6 +21,14 @@ pub struct Responder {
     pub exports_out: Sender<ExportRequest>,
 }
 
+/// What a question with `min_events` waits for.
+pub struct Wait {
+    /// So many events in all.
+    pub events: u64,
+    /// How long at most.
+    pub limit: Duration,
+}
+
 /// What came of a question.
 enum Outcome {
     Rows(Answer),
@@ -30,9 +40,7 @@ enum Outcome {
 impl Responder {
     /// Answers a question in JSON or protobuf. Whatever the bytes are, there is an answer.
     pub fn respond(&self, bytes: &[u8]) -> Vec<u8> {
-        // Fields of a Question have numbers from 16 up, so that its first byte is no text.
-        let is_json = bytes.first().is_none_or(u8::is_ascii);
-        if is_json {
+        if is_json(bytes) {
             return self.respond_json(bytes).into_bytes();
         }
         match wire::Question::decode(bytes) {
@@ -44,6 +52,29 @@ impl Responder {
                 failure.to_wire(String::new()).encode_to_vec()
             }
         }
+    }
+
+    /// Whether a question has to wait first, and for what.
+    pub fn waits(&self, bytes: &[u8]) -> Option<Wait> {
+        const MEMBER: &[u8] = b"min_events";
+        let question = if is_json(bytes) {
+            let may_wait = bytes.windows(MEMBER.len()).any(|part| part == MEMBER);
+            Question::from_json(Some(bytes).filter(|_| may_wait)?).ok()?
+        } else {
+            Question::from_wire(wire::Question::decode(bytes).ok()?).ok()?
+        };
+        let events = question.min_events.filter(|&events| self.engine.accepted() < events)?;
+        Some(Wait { events, limit: self.engine.time_limit(&question) })
+    }
+
+    /// Tells a questioner why there is no answer.
+    pub fn refuse(&self, bytes: &[u8], failure: Failure) -> Vec<u8> {
+        self.engine.metrics.questions_failed.add(1);
+        if is_json(bytes) {
+            return failure.to_json(Question::id_of(bytes).as_ref()).into_bytes();
+        }
+        let id = wire::Question::decode(bytes).map_or(String::new(), |question| question.id);
+        failure.to_wire(id).encode_to_vec()
     }
 
     fn respond_json(&self, bytes: &[u8]) -> String {
@@ -104,6 +135,8 @@ impl Responder {
             return self.engine.answer_set(question, set).map(Outcome::Set);
         }
         if question.get.as_deref() == Some("stats") {
+            let Question { id, get, .. } = question.clone();
+            only(question, &Question { id, get, ..Question::default() }, "get stats")?;
             return self.engine.stats().map(Outcome::Stats);
         }
         self.engine.answer(question).map(Outcome::Rows)
@@ -115,19 +148,38 @@ impl Responder {
             None | Some("*") => None,
             Some(name) => Some(find_summary(name, &self.engine.config.schema)?),
         };
-        let day = question.day.as_deref().and_then(crate::output::parse_date).ok_or_else(|| {
-            Failure::new("bad_value", "export needs a day", "\"day\":\"2026-11-20\"")
+        let Question { id, export, day, excel, .. } = question.clone();
+        only(question, &Question { id, export, day, excel, ..Question::default() }, "export")?;
+        let Some(day) = &question.day else {
+            let hint = "\"day\":\"2026-11-20\"";
+            return Err(Failure::new("bad_request", "export needs a day", hint));
+        };
+        let day = crate::output::parse_date(day).ok_or_else(|| {
+            let message = format!("day = \"{day}\" is not a day");
+            Failure::new("bad_value", message, "write it as 2026-11-20")
         })?;
         let (reply, published) = bounded(1);
         let excel = question.excel.unwrap_or(false);
-        let stopping =
-            || Failure::new("stopping", "the server is stopping", "ask again when it is back");
         self.exports_out
             .send(ExportRequest { summary, day, excel, reply })
-            .map_err(|_| stopping())?;
-        let published = published.recv().map_err(|_| stopping())?;
+            .map_err(|_| Failure::stopping())?;
+        let published = published.recv().map_err(|_| Failure::stopping())?;
         published.map_err(|message| Failure::new("export", message, "see the log of the server"))
     }
+}
+
+/// Fields of a Question have numbers from 16 up, so that its first byte is no text.
+fn is_json(bytes: &[u8]) -> bool {
+    bytes.first().is_none_or(u8::is_ascii)
+}
+
+/// Refuses a question that holds more than `allowed`, which would be ignored.
+fn only(question: &Question, allowed: &Question, what: &str) -> Result<(), Failure> {
+    if question == allowed {
+        return Ok(());
+    }
+    let message = format!("beside {what} there is a member that it does not take");
+    Err(Failure::new("bad_request", message, "leave the other members out"))
 }
 
 /// What was published, for the one who asked.

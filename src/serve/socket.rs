@@ -7,15 +7,36 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::respond::Responder;
+use super::respond::{Responder, Wait};
+use crate::clock::Stopwatch;
 use crate::config::QuerySockets;
 use crate::ingest::socket::{WakeUp, Waker, bound_address, explain_bind, wake_up};
 use crate::limits;
+use crate::query::Failure;
 
 /// A message: the way back to the questioner, then the question or answer.
 struct Envelope {
     route: Vec<zmq::Message>,
     body: Vec<u8>,
+    /// Whether it has waited as long as it may.
+    has_waited: bool,
+}
+
+/// A question that waits for events, so that no worker has to.
+struct Waiting {
+    question: Envelope,
+    wait: Wait,
+    since: Stopwatch,
+}
+
+/// How often waiting questions are looked at, in milliseconds.
+const WAITING_POLL_MS: i64 = 2;
+
+/// The channels between the socket's thread and the workers.
+struct Channels {
+    questions_out: Sender<Envelope>,
+    answers_in: Receiver<Envelope>,
+    waiting_in: Receiver<Waiting>,
 }
 
 /// A bound question socket.
@@ -59,24 +80,32 @@ impl QuerySocket {
         let (waker, wake_up) = wake_up()?;
         let (questions_out, questions_in) = bounded::<Envelope>(limits::REQUEST_QUEUE);
         let (answers_out, answers_in) = bounded::<Envelope>(limits::REQUEST_QUEUE * 2);
+        let (waiting_out, waiting_in) = bounded::<Waiting>(limits::REQUEST_QUEUE * 2);
         std::thread::scope(|scope| {
             for at in 0..self.workers {
                 let (responder, questions_in) = (responder.clone(), questions_in.clone());
-                let (answers_out, waker) = (answers_out.clone(), waker.clone());
+                let (answers_out, waiting_out) = (answers_out.clone(), waiting_out.clone());
+                let waker = waker.clone();
                 std::thread::Builder::new().name(format!("answer-{at}")).spawn_scoped(
                     scope,
                     move || {
-                        answer(&responder, &questions_in, &answers_out, &waker);
+                        answer(&responder, &questions_in, &answers_out, &waiting_out, &waker);
                     },
                 )?;
             }
+            let channels = Channels { questions_out, answers_in, waiting_in };
+            let mut waiting = Vec::new();
             while !stop.load(Ordering::Relaxed) {
-                self.turn(&questions_out, &answers_in, &wake_up);
+                self.turn(responder, &channels, &mut waiting, &wake_up);
             }
-            // Closing the queue ends the workers; what they are answering is still sent.
+            // Closing the queues ends the workers; what they are answering is still sent.
+            let Channels { questions_out, answers_in, waiting_in } = channels;
             drop(questions_out);
             drop(answers_out);
             answers_in.iter().for_each(|answer| self.reply(answer));
+            for Waiting { question, .. } in waiting.into_iter().chain(waiting_in.try_iter()) {
+                self.refuse(responder, question, Failure::stopping());
+            }
             Ok(())
         })
     }
@@ -84,21 +113,40 @@ impl QuerySocket {
     /// Sends answers, takes questions, or waits for either.
     fn turn(
         &self,
-        questions_out: &Sender<Envelope>,
-        answers_in: &Receiver<Envelope>,
+        responder: &Responder,
+        channels: &Channels,
+        waiting: &mut Vec<Waiting>,
         wake_up: &WakeUp,
     ) {
+        let Channels { questions_out, answers_in, waiting_in } = channels;
         answers_in.try_iter().for_each(|answer| self.reply(answer));
+        for new in waiting_in.try_iter() {
+            if waiting.len() < limits::MAX_WAITING_QUESTIONS {
+                waiting.push(new);
+            } else {
+                let message = format!("{} questions wait already", waiting.len());
+                let failure = Failure::new("busy", message, "ask without min_events");
+                self.refuse(responder, new.question, failure);
+            }
+        }
+        let accepted = responder.engine.accepted();
+        let is_due =
+            |w: &mut Waiting| accepted >= w.wait.events || w.since.elapsed() >= w.wait.limit;
+        // This thread alone fills the queue: room that is there stays.
+        let room = limits::REQUEST_QUEUE.saturating_sub(questions_out.len());
+        for Waiting { question, .. } in waiting.extract_if(.., is_due).take(room) {
+            let _ = questions_out.send(Envelope { has_waited: true, ..question });
+        }
         let has_room = !questions_out.is_full();
         if has_room && let Some(question) = self.receive() {
             if question.body.len() > limits::MAX_QUESTION_BYTES {
-                let failure = crate::query::Failure::new(
+                let failure = Failure::new(
                     "bad_request",
                     format!("a question of {} bytes", question.body.len()),
                     format!("at most {} bytes", limits::MAX_QUESTION_BYTES),
                 );
                 let body = failure.to_json(None).into_bytes();
-                self.reply(Envelope { route: question.route, body });
+                self.reply(Envelope { body, ..question });
                 return;
             }
             // There was room, and this thread alone fills the queue.
@@ -110,7 +158,7 @@ impl QuerySocket {
             items.push(self.socket.as_poll_item(zmq::POLLIN));
         }
         // An interrupted wait is a short wait.
-        let _ = zmq::poll(&mut items, 50);
+        let _ = zmq::poll(&mut items, if waiting.is_empty() { 50 } else { WAITING_POLL_MS });
         wake_up.drain();
     }
 
@@ -122,7 +170,12 @@ impl QuerySocket {
             route.push(std::mem::replace(&mut frame, zmq::Message::new()));
             self.socket.recv(&mut frame, 0).ok()?;
         }
-        Some(Envelope { route, body: frame.to_vec() })
+        Some(Envelope { route, body: frame.to_vec(), has_waited: false })
+    }
+
+    fn refuse(&self, responder: &Responder, question: Envelope, failure: Failure) {
+        let body = responder.refuse(&question.body, failure);
+        self.reply(Envelope { body, ..question });
     }
 
     fn reply(&self, envelope: Envelope) {
@@ -143,11 +196,28 @@ fn answer(
     responder: &Responder,
     questions_in: &Receiver<Envelope>,
     answers_out: &Sender<Envelope>,
+    waiting_out: &Sender<Waiting>,
     waker: &Waker,
 ) {
     for question in questions_in {
-        let body = responder.respond(&question.body);
-        if answers_out.send(Envelope { route: question.route, body }).is_err() {
+        let wait = if question.has_waited { None } else { responder.waits(&question.body) };
+        let answer = match wait {
+            None => {
+                let body = responder.respond(&question.body);
+                Some(Envelope { body, ..question })
+            }
+            Some(wait) => {
+                let waiting = Waiting { question, wait, since: Stopwatch::start() };
+                waiting_out.send(waiting).err().map(|refused| {
+                    let question = refused.into_inner().question;
+                    let body = responder.refuse(&question.body, Failure::stopping());
+                    Envelope { body, ..question }
+                })
+            }
+        };
+        if let Some(answer) = answer
+            && answers_out.send(answer).is_err()
+        {
             return;
         }
         waker.wake();

@@ -231,11 +231,12 @@ impl Worker {
                 .entry(id)
                 .or_insert_with(|| Table::new(Arc::clone(&layouts[id.summary]), group.partial));
             table.last_batch = self.batches;
-            let before = table.bytes();
+            let (before, rows) = (table.bytes(), table.len());
             let mut watchers = Watchers::new(id, &mut self.scans, self.checkpoint.as_mut());
             let entries = &route.entries[group.start..group.end];
             update::apply(table, &self.plan.summaries[id.summary], work, entries, &mut watchers);
             self.bytes += table.bytes() as i64 - before as i64;
+            self.metrics.shards[self.shard].rows.add(i64::from(table.len() - rows));
         }
         self.metrics.shards[self.shard].memory_bytes.set(self.bytes);
         self.sequence = work.batch.end_seq();
@@ -245,7 +246,7 @@ impl Worker {
     fn load(&mut self, id: TableId, rows: Vec<LoadedRow>) {
         let layout = &self.layouts[id.summary];
         let table = self.tables.entry(id).or_insert_with(|| Table::new(Arc::clone(layout), false));
-        let before = table.bytes();
+        let (before, rows_before) = (table.bytes(), table.len());
         for loaded in rows {
             table.reserve(1);
             let row = table.insert(loaded.hash, std::iter::once(loaded.key.as_slice()));
@@ -262,6 +263,7 @@ impl Worker {
             table.heap_bytes += table.row(row).heap_bytes() - fresh;
         }
         self.bytes += table.bytes() as i64 - before as i64;
+        self.metrics.shards[self.shard].rows.add(i64::from(table.len() - rows_before));
     }
 
     fn ask(&mut self, question: &Arc<ShardQuestion>) {

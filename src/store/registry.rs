@@ -140,7 +140,8 @@ impl Registry {
             known.update(&definition, position).map_err(|what| {
                 StoreError(format!(
                     "summary \"{}\" has stored rows, and {what}: give the new one another name, or \
-                     rebuild it from the events (move {} away and send them again)",
+                     rebuild all summaries from the events (move {} away, which holds them all, \
+                     and send the events again)",
                     summary.name,
                     store.folder.display()
                 ))
