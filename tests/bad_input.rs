@@ -139,7 +139,10 @@ fn bad_events_are_counted_and_kept_and_harm_nothing() {
     for line in letters.lines() {
         let letter: Value = serde_json::from_str(line).unwrap();
         assert!(letter["arrival"].as_str().unwrap().starts_with("2026-11-20T12:00:00"), "{letter}");
-        assert!(expected.contains_key(letter["reason"].as_str().unwrap()));
+        let reason = letter["reason"].as_str().unwrap();
+        assert!(expected.contains_key(reason));
+        let of_a_field = ["wrong_type", "number_overflow", "float_range", "dimension_too_long"];
+        assert_eq!(letter["field"].is_string(), of_a_field.contains(&reason), "{letter}");
         assert!(letter["source"].as_str().unwrap().starts_with("ipc://"));
         assert!(line.len() < 200_000, "letters are bounded");
         assert!(letter.get("event").is_some() || letter.get("base64").is_some());

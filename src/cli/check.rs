@@ -46,7 +46,7 @@ pub fn describe(config: &Config) -> String {
     out.push(format!("shards     {}", config.shards));
     out.push(format!("memory     {} MB of rows", config.memory_limit / 1_000_000));
     let time = &schema.time;
-    out.push(format!("time       {} as {:?}", time.path.join("."), time.format));
+    out.push(format!("time       {} as {}", time.path.join("."), time.format));
     out.push(format!("day        ends at midnight in {}", schema.zone_name));
     if let Some(id) = &schema.id {
         out.push(format!("id         {} (kept; deduplication is not built yet)", id.join(".")));
@@ -101,7 +101,7 @@ fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
         out.push(format!("  {:<20} {what}{filter}", aggregate.name));
     }
     for derived in &summary.derived {
-        out.push(format!("  {:<20} computed on output", derived.name));
+        out.push(format!("  {:<20} {}, computed on output", derived.name, derived.sql));
     }
     if let Some(days) = summary.retain_days {
         out.push(format!("  kept for {days} days"));

@@ -167,6 +167,18 @@ pub enum TimeFormat {
     Pattern(String),
 }
 
+impl fmt::Display for TimeFormat {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::UnixSeconds => "unix_s",
+            Self::UnixMillis => "unix_ms",
+            Self::UnixMicros => "unix_us",
+            Self::Rfc3339 => "rfc3339",
+            Self::Pattern(pattern) => pattern,
+        })
+    }
+}
+
 /// The type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldType {
@@ -355,6 +367,8 @@ impl AggregateKind {
 pub struct Derived {
     /// Its name.
     pub name: String,
+    /// The formula as written.
+    pub sql: String,
     /// What is computed, in f64; null where undefined.
     pub formula: Formula,
 }

@@ -313,7 +313,8 @@ fn summary(written: &written::Summary, fields: &[Field]) -> Result<Summary, Prob
         let formula = Formula::compile(derived.sql.get_ref(), &summary)
             .map_err(|m| Problem::new(derived.sql.span(), format!("{key}.sql"), m))?;
         columns.add(derived.name.get_ref(), derived.name.span(), &key)?;
-        summary.derived.push(Derived { name: derived.name.get_ref().clone(), formula });
+        let (name, sql) = (derived.name.get_ref().clone(), derived.sql.get_ref().clone());
+        summary.derived.push(Derived { name, sql, formula });
     }
     Ok(summary)
 }

@@ -22,6 +22,8 @@ pub struct Letter<'a> {
     pub bytes: &'a [u8],
     /// Why it was refused.
     pub reason: Reason,
+    /// The field whose value is the reason.
+    pub field: Option<&'a str>,
     /// When it came, in microseconds since 1970.
     pub arrival_us: i64,
     /// The address that it came to.
@@ -149,6 +151,9 @@ fn line_of(letter: &Letter<'_>) -> String {
         "source": letter.source,
         "bytes": letter.bytes.len(),
     });
+    if let Some(field) = letter.field {
+        line["field"] = field.into();
+    }
     // A cut may fall into a character; what is before it is still text.
     let text = match std::str::from_utf8(kept) {
         Ok(text) => Some(text),

@@ -100,8 +100,22 @@ impl Decoder {
         arrival_us: i64,
         dead: &mut DeadLetters,
     ) {
-        let letter = Letter { bytes: message.bytes, reason, arrival_us, source: message.source };
-        dead.keep(&letter);
+        let (bytes, source, field) = (message.bytes, message.source, None);
+        dead.keep(&Letter { bytes, reason, field, arrival_us, source });
+    }
+
+    /// Refuses the event that is staged, which is `bytes` of the message.
+    fn refuse_event(
+        &self,
+        message: &Message<'_>,
+        bytes: &[u8],
+        reason: Reason,
+        arrival_us: i64,
+        dead: &mut DeadLetters,
+    ) {
+        let field = self.stage.refused_field().filter(|_| self.stage.refusal() == Some(reason));
+        let field = field.map(|at| self.schema.fields[at].name.as_str());
+        dead.keep(&Letter { bytes, reason, field, arrival_us, source: message.source });
     }
 
     /// Publishes how often each unknown name was seen.
@@ -133,8 +147,7 @@ impl Decoder {
             let result = result.and_then(|()| self.accept(bytes, batch));
             if let Err(reason) = result {
                 let bytes = trim_end(&bytes[start..end]);
-                let arrival_us = batch.arrival_us;
-                dead.keep(&Letter { bytes, reason, arrival_us, source: message.source });
+                self.refuse_event(message, bytes, reason, batch.arrival_us, dead);
             }
         }
         if !progress.any {
@@ -173,8 +186,7 @@ impl Decoder {
             rows.stage(progress.at, &mut self.members, &mut self.stage, &self.schema);
             if let Err(reason) = self.accept(&[], batch) {
                 let text = rows.to_json(progress.at);
-                let (bytes, arrival_us) = (text.as_bytes(), batch.arrival_us);
-                dead.keep(&Letter { bytes, reason, arrival_us, source: message.source });
+                self.refuse_event(message, text.as_bytes(), reason, batch.arrival_us, dead);
             }
             progress.at += 1;
         }

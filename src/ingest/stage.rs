@@ -32,6 +32,8 @@ pub struct Stage {
     scratch: Vec<u8>,
     rest: Vec<u8>,
     refusal: Option<Reason>,
+    /// The field that the refusal is about.
+    refused_field: Option<usize>,
     time_us: Option<i64>,
 }
 
@@ -58,6 +60,7 @@ impl Stage {
             scratch: Vec::new(),
             rest: Vec::new(),
             refusal: None,
+            refused_field: None,
             time_us: None,
         }
     }
@@ -68,6 +71,7 @@ impl Stage {
         self.scratch.clear();
         self.rest.clear();
         self.refusal = None;
+        self.refused_field = None;
         self.time_us = None;
     }
 
@@ -79,6 +83,18 @@ impl Stage {
     /// Why the event cannot be accepted.
     pub fn refusal(&self) -> Option<Reason> {
         self.refusal
+    }
+
+    /// The field that this is about, if it is about one.
+    pub fn refused_field(&self) -> Option<usize> {
+        self.refused_field
+    }
+
+    /// Notes that the event cannot be accepted for the value of a field.
+    fn refuse_field(&mut self, field: usize, reason: Reason) {
+        if self.refusal.is_none() {
+            (self.refusal, self.refused_field) = (Some(reason), Some(field));
+        }
     }
 
     /// Sets the event's time.
@@ -179,7 +195,7 @@ impl Stage {
     fn settle(&mut self, field: usize, result: Result<(Staged, bool), Reason>) -> bool {
         match result {
             Ok((Staged::Int(i), _)) if i.unsigned_abs() >= self.int_limits[field] => {
-                self.refuse(Reason::FloatRange);
+                self.refuse_field(field, Reason::FloatRange);
                 false
             }
             Ok((staged, lossy)) => {
@@ -187,7 +203,7 @@ impl Stage {
                 lossy
             }
             Err(reason) => {
-                self.refuse(reason);
+                self.refuse_field(field, reason);
                 false
             }
         }
