@@ -1,15 +1,19 @@
 //! `summarizer bench`: the measured figures of this machine.
 //!
-//! Everything is seen from outside: the server is a process of its own (`server`), so is
+//! Taking in is seen from outside: the server is a process of its own (`server`), so is
 //! the sender (`feed`), and `ingest` asks, waits, reads /proc and judges what was left.
+//! `sketches` compares the sketches with libraries.
 
 mod feed;
 mod ingest;
 mod server;
+mod sketches;
 
 /// Measure this machine
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  summarizer bench ingest --events 2000000 --json")]
+#[command(
+    after_help = "Examples:\n  summarizer bench ingest --events 2000000 --json\n  summarizer bench sketches"
+)]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -18,6 +22,7 @@ pub struct Args {
 #[derive(clap::Subcommand, Debug)]
 enum Command {
     Ingest(ingest::Args),
+    Sketches(sketches::Args),
     #[command(hide = true)]
     Feed(feed::Args),
 }
@@ -29,6 +34,7 @@ enum Command {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     match &args.command {
         Command::Ingest(args) => ingest::run(args),
+        Command::Sketches(args) => sketches::run(args),
         Command::Feed(args) => feed::run(args),
     }
 }
