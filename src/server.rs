@@ -1,8 +1,6 @@
 //! The wiring: makes the rooms, connects them with bounded channels, starts their threads
 //! from back to front and stops them from front to back. The only place that sees them all.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -26,7 +24,11 @@ use crate::shard::{Command, Piece, ShardQuestion, Worker};
 use crate::snapshot::{ExportRequest, Exporter, Publisher, publisher};
 use crate::store::{Registry, Store, StoreWriter};
 
+mod lock;
 mod warm;
+
+use lock::DataLock;
+pub use lock::question_address;
 
 /// Why the server did not start or did not end well: one sentence that says what to do.
 #[derive(Debug)]
@@ -53,7 +55,7 @@ pub struct Server {
     writer: JoinHandle<()>,
     answers: JoinHandle<()>,
     publisher: JoinHandle<()>,
-    _lock: File,
+    _lock: DataLock,
 }
 
 /// Both ends of a channel.
@@ -91,7 +93,7 @@ impl Server {
     /// Where the data folder, the store or an address cannot be used.
     pub fn start(config: Config, clock: Clock) -> Result<Self, ServerError> {
         let config = Arc::new(config);
-        let lock = lock_data_dir(&config.data_dir)?;
+        let mut lock = DataLock::take(&config.data_dir)?;
         let store = Store::open(&config.data_dir.join("store")).map_err(fail)?;
         let registry = Registry::resolve(&store, &config.schema).map_err(fail)?;
         registry.save(&store).map_err(fail)?;
@@ -216,6 +218,9 @@ impl Server {
                 tracing::error!(%error, "the question socket cannot run");
             }
         })?;
+        // Last: who finds an address there gets an answer.
+        lock.tell(&query_addresses)
+            .map_err(|e| ServerError(format!("data_dir: the lock file cannot be written: {e}")))?;
         Ok(Self {
             ingest_addresses,
             query_addresses,
@@ -316,30 +321,6 @@ fn random_seed() -> Result<u64, ServerError> {
     rand::rngs::OsRng
         .try_next_u64()
         .map_err(|e| ServerError(format!("the system gives no random numbers: {e}")))
-}
-
-/// Makes the data folder and takes it for this process.
-///
-/// # Errors
-/// Where it cannot be written, or another process has it.
-pub fn lock_data_dir(folder: &Path) -> Result<File, ServerError> {
-    let shown = folder.display();
-    let unusable = |e: std::io::Error| {
-        ServerError(format!(
-            "data_dir: {shown} cannot be used: {e}; make it writable for this user, or name another"
-        ))
-    };
-    std::fs::create_dir_all(folder).map_err(unusable)?;
-    let path = folder.join("lock");
-    let file =
-        File::options().create(true).truncate(false).write(true).open(path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(std::fs::TryLockError::WouldBlock) => Err(ServerError(format!(
-            "data_dir: another summarizer is using {shown}; stop it, or name another folder"
-        ))),
-        Err(std::fs::TryLockError::Error(e)) => Err(unusable(e)),
-    }
 }
 
 /// Layout and permanent number of each summary.

@@ -8,11 +8,17 @@ use serde_json::{Value, json};
 use super::Configured;
 use super::query::ask;
 use crate::clock::Clock;
-use crate::server::{Server, lock_data_dir};
+use crate::config::Config;
+use crate::output::parse_date;
+use crate::server::{Server, question_address};
+
+/// Longest wait for a server that is publishing.
+const LONGEST: Duration = Duration::from_secs(3600);
 
 /// Publish a day as files now
 ///
-/// Asks the server that is running on this data folder, or does it by itself where none is.
+/// Asks the server that has this data folder, wherever it listens, or does it by itself where
+/// none has it.
 /// A day that is not over is published as incomplete.
 #[derive(clap::Args)]
 #[command(
@@ -40,35 +46,53 @@ pub struct Args {
 /// # Errors
 /// Where nothing could be published.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let mut config = args.configured.load()?;
+    if parse_date(&args.day).is_none() {
+        bail!("--day {} is not a day; expected one such as 2026-11-20", args.day);
+    }
+    let config = args.configured.load()?;
+    // To publish nothing must not make a folder.
+    let folder = &config.data_dir;
+    if !folder.is_dir() {
+        bail!("{} is not a folder; name that of the server with --data-dir", folder.display());
+    }
     let question = json!({
         "export": args.summary.as_deref().unwrap_or("*"),
         "day": args.day,
         "excel": args.dialect == "excel",
     })
     .to_string();
-    let free = lock_data_dir(&config.data_dir).map(drop).is_ok();
-    let answer = if free {
-        // Nobody else will see this server: its sockets are its own.
-        config.ingest.bind = vec!["tcp://127.0.0.1:*".to_owned()];
-        config.query.bind = vec!["tcp://127.0.0.1:*".to_owned()];
-        let server = Server::start(config, Clock::system())?;
-        let answer = server.responder().respond(question.as_bytes());
-        server.stop()?;
-        String::from_utf8(answer).context("the answer is not text")?
-    } else {
-        ask(&config.query.bind[0], &question, Duration::from_secs(3600))?
+    // Not the address of the configuration: there, a server with another folder may listen.
+    let running = question_address(folder)?;
+    let answer = match &running {
+        Some(address) => {
+            let asked = ask(address, &question, LONGEST);
+            asked.with_context(|| format!("asking the server that has {}", folder.display()))?
+        }
+        None => publish_here(config, &question)?,
     };
     let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
     if let Some(error) = answer.get("error") {
-        bail!(
-            "{}; {}",
-            error["message"].as_str().unwrap_or(""),
-            error["hint"].as_str().unwrap_or("")
-        );
+        let text = |key: &str| error[key].as_str().unwrap_or("");
+        // A server of our own has no log: its sentence is all there is.
+        match text("hint") {
+            hint if !hint.is_empty() && (running.is_some() || text("code") != "export") => {
+                bail!("{}; {hint}", text("message"))
+            }
+            _ => bail!("{}", text("message").to_owned()),
+        }
     }
     for published in answer["export"].as_array().into_iter().flatten() {
         println!("{published}");
     }
     Ok(())
+}
+
+/// Answers with a server that nobody else will see: its sockets are its own.
+fn publish_here(mut config: Config, question: &str) -> anyhow::Result<String> {
+    config.ingest.bind = vec!["tcp://127.0.0.1:*".to_owned()];
+    config.query.bind = vec!["tcp://127.0.0.1:*".to_owned()];
+    let server = Server::start(config, Clock::system())?;
+    let answer = server.responder().respond(question.as_bytes());
+    server.stop()?;
+    String::from_utf8(answer).context("the answer is not text")
 }

@@ -3,10 +3,13 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
+
+use super::send::push::{listens, millis};
+use crate::clock::Stopwatch;
 
 /// Ask a running server one question
 ///
@@ -53,28 +56,59 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Longest wait for a server that is not there.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How often it is asked whether a server that has not answered yet is still there.
+const STILL_THERE: Duration = Duration::from_secs(5);
+
 /// Sends a question to a server and waits for the answer.
 ///
 /// # Errors
-/// Where nobody answers in time.
+/// Where nobody is there, or nobody answers in time.
 pub fn ask(at: &str, question: &str, timeout: Duration) -> anyhow::Result<String> {
     let socket = zmq::Context::new().socket(zmq::REQ)?;
-    let milliseconds = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    socket.set_rcvtimeo(milliseconds)?;
-    socket.set_sndtimeo(milliseconds)?;
+    let connect = CONNECT.min(timeout);
+    // A question waits for a server here, rather than unseen in the socket's queue.
+    socket.set_immediate(true)?;
+    socket.set_sndtimeo(millis(connect))?;
     socket.set_linger(0)?;
-    socket
-        .connect(at)
-        .with_context(|| format!("--at {at} is not an address such as tcp://127.0.0.1:5556"))?;
-    let no_answer = || {
-        format!(
-            "nobody answered at {at} within {} s; is summarizer serve running there?",
-            timeout.as_secs()
+    socket.connect(at).map_err(|error| {
+        anyhow!(
+            "cannot connect to {at} ({error}); expected an address such as tcp://127.0.0.1:5556"
         )
-    };
-    socket.send(question, 0).with_context(no_answer)?;
-    let answer = socket.recv_bytes(0).with_context(no_answer)?;
-    String::from_utf8(answer).context("the answer is not text")
+    })?;
+    loop {
+        match socket.send(question, 0) {
+            Ok(()) => break,
+            Err(zmq::Error::EINTR) => {}
+            Err(zmq::Error::EAGAIN) => bail!(
+                "nobody takes questions at {at} (waited {} s); start `summarizer serve`, or name \
+                 the address of its query.zmq.bind",
+                connect.as_secs_f64()
+            ),
+            Err(error) => bail!("cannot ask at {at}: {error}"),
+        }
+    }
+    let since = Stopwatch::start();
+    loop {
+        let left = timeout.saturating_sub(since.elapsed());
+        socket.set_rcvtimeo(millis(left.min(STILL_THERE)))?;
+        match socket.recv_bytes(0) {
+            Ok(answer) => return String::from_utf8(answer).context("the answer is not text"),
+            Err(zmq::Error::EINTR) => {}
+            Err(zmq::Error::EAGAIN) if !listens(at) => {
+                bail!("the server at {at} went away before it answered; see its log")
+            }
+            Err(zmq::Error::EAGAIN) if since.elapsed() >= timeout => bail!(
+                "the server at {at} did not answer within {} s; it is busy, so ask for less or \
+                 wait longer",
+                timeout.as_secs()
+            ),
+            Err(zmq::Error::EAGAIN) => {}
+            Err(error) => bail!("no answer from {at}: {error}"),
+        }
+    }
 }
 
 /// An answer as a table.

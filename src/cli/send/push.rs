@@ -142,12 +142,12 @@ impl Pusher {
 }
 
 /// A time as libzmq takes it; at least one millisecond, since 0 would mean not to wait.
-fn millis(time: Duration) -> i32 {
+pub(in crate::cli) fn millis(time: Duration) -> i32 {
     i32::try_from(time.as_millis()).unwrap_or(i32::MAX).max(1)
 }
 
 /// Whether someone accepts connections at an address (assumed where it cannot be tried).
-fn listens(address: &str) -> bool {
+pub(in crate::cli) fn listens(address: &str) -> bool {
     const PATIENCE: Duration = Duration::from_secs(1);
     if let Some(path) = address.strip_prefix("ipc://") {
         return UnixStream::connect(path).is_ok();
