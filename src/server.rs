@@ -102,7 +102,7 @@ impl Server {
         let receiver = EventReceiver::bind(&context, &config.ingest).map_err(ServerError)?;
         let query_socket = QuerySocket::bind(&context, &config.query).map_err(ServerError)?;
         warn_of_ipc(&config);
-        resume_senders(&config)?;
+        try_state_file(&config)?;
         let ingest_addresses: Vec<String> = receiver.addresses().map(str::to_owned).collect();
         let query_addresses = query_socket.addresses().to_vec();
 
@@ -282,13 +282,14 @@ impl Server {
     }
 }
 
-/// Takes away the file that asked senders to hold back while nobody was here.
-fn resume_senders(config: &Config) -> Result<(), ServerError> {
+/// Writes the file that asks senders to hold back, so that what is wrong with it shows now and
+/// not at the stop, and takes it away: somebody is here again.
+fn try_state_file(config: &Config) -> Result<(), ServerError> {
     let Some(file) = &config.ingest.state_file else { return Ok(()) };
-    suspend::resume(file).map_err(|e| {
+    suspend::suspend(file).and_then(|()| suspend::resume(file)).map_err(|e| {
         ServerError(format!(
-            "ingest.zmq.state_file: {} cannot be removed: {e}; make its folder writable, or \
-             senders will not send",
+            "ingest.zmq.state_file: {} cannot be written and removed: {e}; make its folder, \
+             writable for this user",
             file.display()
         ))
     })

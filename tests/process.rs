@@ -122,6 +122,13 @@ fn what_stands_in_the_way_is_said_in_one_line() {
     let blocked = other.path().join("file/data");
     let line = refused(serve(other.path()).arg("--data-dir").arg(&blocked));
     assert!(line.contains("data_dir") && line.contains("cannot be used"), "{line}");
+    let line = refused(serve(other.path()).arg("--data-dir").arg(other.path().join("file")));
+    assert!(line.contains("is a file"), "{line}");
+    let state = "state_file = \"/nowhere/state\"\n[query.zmq]";
+    std::fs::write(other.path().join("s.toml"), config(other.path()).replace("[query.zmq]", state))
+        .unwrap();
+    let line = refused(&mut serve(other.path()));
+    assert!(line.contains("state_file") && line.contains("/nowhere/state"), "{line}");
     drop(running);
 }
 

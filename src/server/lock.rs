@@ -30,6 +30,10 @@ impl DataLock {
     /// Where it cannot be written, or another process has it.
     pub(super) fn take(folder: &Path) -> Result<Self, ServerError> {
         let unusable = |error| unusable(folder, error);
+        if folder.exists() && !folder.is_dir() {
+            let message = format!("data_dir: {} is a file; name a folder", folder.display());
+            return Err(ServerError(message));
+        }
         std::fs::create_dir_all(folder).map_err(unusable)?;
         let path = folder.join(FILE);
         let file = File::options()
