@@ -212,3 +212,29 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
     server.restart_with(&more.replace("shards", "# shards")).unwrap();
     assert_eq!(server.ask(r#"{"summary":"pages"}"#)["rows"], json!([[1, 1, top, 2, 3]]));
 }
+
+#[test]
+fn the_demo_keeps_out_of_folders_in_use_and_shows_counts_without_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.current_dir(folder.path()).args(["demo", "--events", "2000"]).args(arguments);
+        command
+    };
+    std::fs::create_dir(folder.path().join("mine")).unwrap();
+    let output = run(&["--seconds", "2", "--dir", "mine"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}");
+    let counts = text.lines().filter(|line| line.contains(" users (±")).count();
+    assert!((2..6).contains(&counts), "{text}");
+    assert!(text.contains("1 row, "), "{text}");
+
+    let line = refused(&mut run(&["--dir", "mine"]));
+    assert!(line.contains("--dir mine is not empty"), "{line}");
+    let names = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(names, 1, "nothing was made beside it");
+    for _ in 0..2 {
+        assert!(run(&["--seconds", "0"]).output().unwrap().status.success());
+    }
+    assert!(folder.path().join("summarizer-demo-2").exists());
+}

@@ -1,14 +1,16 @@
 //! `summarizer demo`: the whole way in a minute, with nothing but this program. Traffic goes
 //! through the real socket; what is shown is what the server answers.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::query::{ask, show};
+use super::query::ask;
+use super::table::show;
 use super::workload::Generator;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
@@ -19,18 +21,25 @@ use crate::server::Server;
 /// The canonical workload, as the program carries it.
 const CONFIG: &str = include_str!("../../schemas/adtech.toml");
 
+/// Where the data goes if nothing else is said.
+const FOLDER: &str = "summarizer-demo";
+
 /// Days of traffic.
 const DAYS: u32 = 3;
 
 /// Events per message.
 const BATCH: usize = 100;
 
+/// Between two lines of live counts where there is no terminal.
+const LINE_EVERY: Duration = Duration::from_secs(1);
+
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Show what this is: made-up ad traffic, live counts, a few questions, daily CSV files
 ///
-/// Needs no argument and no other program. Leaves its files in ./summarizer-demo.
+/// Needs no argument and no other program. Leaves its files in ./summarizer-demo, or in
+/// ./summarizer-demo-2 and so on where that is there from before.
 #[derive(clap::Args)]
 #[command(after_help = "Example:\n  summarizer demo --events 2000000 --seconds 20")]
 pub struct Args {
@@ -40,9 +49,9 @@ pub struct Args {
     /// Seconds to spread them over (0: as fast as it goes)
     #[arg(long, default_value_t = 6)]
     seconds: u64,
-    /// Where the data goes
-    #[arg(long, value_name = "DIR", default_value = "summarizer-demo")]
-    dir: PathBuf,
+    /// A new or empty folder for the data, instead of ./summarizer-demo
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
 }
 
 /// Runs the command.
@@ -50,7 +59,10 @@ pub struct Args {
 /// # Errors
 /// Where the server does not start or an answer does not come.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let folder = unused_folder(&args.dir);
+    let folder = match &args.dir {
+        Some(folder) => empty_folder(folder)?,
+        None => unused_folder(Path::new(FOLDER)),
+    };
     let mut config = Config::parse(CONFIG, Path::new("schemas/adtech.toml"))?;
     config.data_dir.clone_from(&folder);
     config.ingest.bind = vec!["tcp://127.0.0.1:*".to_owned()];
@@ -82,6 +94,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A folder that was asked for, which must not be in use: its data would mix with ours.
+fn empty_folder(folder: &Path) -> anyhow::Result<PathBuf> {
+    let shown = folder.display();
+    match std::fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
+        Ok(true) => Ok(folder.to_owned()),
+        Ok(false) => bail!("--dir {shown} is not empty; name a new folder, or remove it first"),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(folder.to_owned()),
+        Err(error) => bail!("--dir {shown} cannot be used: {error}; name a new folder"),
+    }
+}
+
 /// The folder, or one beside it where it is in use already.
 fn unused_folder(folder: &Path) -> PathBuf {
     let beside = (2..).map(|n| PathBuf::from(format!("{}-{n}", folder.display())));
@@ -111,18 +134,26 @@ fn send(address: &str, events: u64, first_day: i32, seconds: u64) -> anyhow::Res
 }
 
 fn answer(at: &str, question: &Value) -> anyhow::Result<Value> {
-    let answer: Value = serde_json::from_str(&ask(at, &question.to_string(), PATIENCE)?)?;
+    let text = ask(at, &question.to_string(), PATIENCE)?;
+    parsed(question, &text)
+}
+
+fn parsed(question: &Value, answer: &str) -> anyhow::Result<Value> {
+    let answer: Value = serde_json::from_str(answer)?;
     if let Some(error) = answer.get("error") {
-        anyhow::bail!("{question} was answered with {error}");
+        bail!("{question} was answered with {error}");
     }
     Ok(answer)
 }
 
-/// Shows counts while events keep arriving.
+/// Shows counts while events keep arriving: one line that moves on a terminal, one line
+/// every second elsewhere.
 fn watch(at: &str, events: u64) -> anyhow::Result<()> {
     let bar = ProgressBar::new(events);
     let style = ProgressStyle::with_template("{bar:30.cyan/blue} {human_pos} events  {msg}")?;
     bar.set_style(style);
+    let begun = Stopwatch::start();
+    let mut next_line = LINE_EVERY;
     loop {
         let live = answer(
             at,
@@ -130,14 +161,19 @@ fn watch(at: &str, events: u64) -> anyhow::Result<()> {
         )?;
         let row = &live["totals"];
         let count = row[0].as_u64().unwrap_or(0);
-        bar.set_position(count);
-        bar.set_message(format!(
+        let counts = format!(
             "{} users (±{}), cost {}, p95 {:.0} ms",
             grouped(row[1].as_u64().unwrap_or(0)),
             grouped(half_width(&live)),
             row[2],
             row[3].as_f64().unwrap_or(0.0)
-        ));
+        );
+        if bar.is_hidden() && (count >= events || begun.elapsed() >= next_line) {
+            println!("{} events  {counts}", grouped(count));
+            next_line = begun.elapsed() + LINE_EVERY;
+        }
+        bar.set_position(count);
+        bar.set_message(counts);
         if count >= events {
             bar.abandon();
             println!();
@@ -161,9 +197,10 @@ fn questions(at: &str, first_day: i32) -> anyhow::Result<()> {
     let asked = |title: &str, question: Value| -> anyhow::Result<Value> {
         println!("\n{title}\n  {question}");
         let watch = Stopwatch::start();
-        let found = answer(at, &question)?;
+        let text = ask(at, &question.to_string(), PATIENCE)?;
         let took = watch.elapsed();
-        print!("{}", show(&found));
+        let found = parsed(&question, &text)?;
+        print!("{}", show(&text));
         println!("answered in {:.1} ms", took.as_secs_f64() * 1e3);
         Ok(found)
     };

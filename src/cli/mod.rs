@@ -9,6 +9,7 @@ pub mod model;
 pub mod query;
 pub mod send;
 pub mod serve;
+pub mod table;
 pub mod workload;
 
 use std::path::PathBuf;

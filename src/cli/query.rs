@@ -4,16 +4,17 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use comfy_table::presets::UTF8_FULL_CONDENSED;
-use comfy_table::{CellAlignment, Table};
 use serde_json::Value;
 
 use super::send::push::{listens, millis};
+use super::table::show;
 use crate::clock::Stopwatch;
 
 /// Ask a running server one question
 ///
-/// The answer is a table on a terminal and JSON otherwise.
+/// The answer is a table on a terminal and JSON otherwise. The table is to look at: it shows
+/// three decimals, or four digits of what is below 1; null as ∅ and the empty string as
+/// nothing; characters that a terminal would obey as \n or \u001b. --json has all of it.
 #[derive(clap::Args)]
 #[command(after_help = r#"Examples:
   summarizer query '{"summary":"placements","from":"2026-11-20","to":"2026-11-20","by":["placement"],"order":"-users","limit":10}'
@@ -51,7 +52,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{} ({}); {}", text("message"), text("code"), text("hint"));
     }
     if !args.json && std::io::stdout().is_terminal() {
-        print!("{}", show(&value));
+        print!("{}", show(&answer));
     }
     Ok(())
 }
@@ -109,54 +110,4 @@ pub fn ask(at: &str, question: &str, timeout: Duration) -> anyhow::Result<String
             Err(error) => bail!("no answer from {at}: {error}"),
         }
     }
-}
-
-/// An answer as a table.
-pub fn show(answer: &Value) -> String {
-    let (Some(columns), Some(rows)) = (answer["columns"].as_array(), answer["rows"].as_array())
-    else {
-        return format!("{}\n", serde_json::to_string_pretty(answer).unwrap_or_default());
-    };
-    let text = |value: &Value| match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        // Three decimals are enough to look at; JSON has them all.
-        Value::Number(number) if number.is_f64() => {
-            let text = number.to_string();
-            let value = number.as_f64().unwrap_or(0.0);
-            let rounded = format!("{value:.3}");
-            if rounded.len() < text.len() { rounded } else { text }
-        }
-        Value::Array(items) => {
-            let line = |item: &Value| {
-                let value = item["value"].as_str().unwrap_or("");
-                format!("{value} {}", item["count"])
-            };
-            items.iter().map(line).collect::<Vec<_>>().join("\n")
-        }
-        other => other.to_string(),
-    };
-    let mut table = Table::new();
-    table.load_preset(UTF8_FULL_CONDENSED).set_header(columns.iter().map(text));
-    let cells = |row: &Value| {
-        row.as_array().map(|r| r.iter().map(text).collect::<Vec<_>>()).unwrap_or_default()
-    };
-    rows.iter().for_each(|row| {
-        table.add_row(cells(row));
-    });
-    if rows.len() > 1 {
-        let mut totals = cells(&answer["totals"]);
-        if let Some(first) = totals.first_mut().filter(|first| first.is_empty()) {
-            "total".clone_into(first);
-        }
-        table.add_row(totals);
-    }
-    for (at, column) in table.column_iter_mut().enumerate() {
-        let is_number = rows.iter().all(|row| row[at].is_number() || row[at].is_null());
-        if is_number {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
-    }
-    let as_of = answer["as_of"].as_str().unwrap_or("");
-    format!("{table}\n{} rows, as of {as_of}, {} events\n", rows.len(), answer["events"])
 }

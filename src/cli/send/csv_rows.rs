@@ -1,35 +1,67 @@
 //! Rows of a CSV file as JSON objects. The header names the members. A cell that is
 //! exactly a JSON number is written as a number, of which the server keeps the text where
-//! a field is a string; an empty cell is left out; anything else is a string.
+//! a field is a string; an empty cell is left out; anything else is a string, but for `true`
+//! and `false` in the columns that are said to have them: only there it is known that no
+//! text is meant.
 
-use std::io::BufRead;
+use std::io::{BufRead, Chain};
 
 use anyhow::{Context, bail};
 
+use crate::cli::table::{counted, printable};
+
+/// A row of our own behind the last one: where it does not come back as a row, a quote that
+/// was never closed has swallowed it, and all that came before it.
+const END: &[u8] = b"\n\0end\0";
+
+/// Bytes of a bad row that are shown.
+const SHOWN: usize = 1000;
+
+/// What came of a row.
+#[derive(Debug, PartialEq)]
+pub enum Outcome {
+    /// It is in the line.
+    Row,
+    /// It cannot be sent, and why; the next one can.
+    Bad(String),
+    /// There are no more.
+    End,
+}
+
 /// Reads the rows of one file.
 pub struct CsvRows<R> {
-    reader: csv::Reader<R>,
+    reader: csv::Reader<Chain<R, &'static [u8]>>,
     record: csv::ByteRecord,
     file: String,
     rows: u64,
-    /// `"name":` per column.
-    members: Vec<Vec<u8>>,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    /// `"name":`
+    member: Vec<u8>,
+    is_bool: bool,
 }
 
 impl<R: BufRead> CsvRows<R> {
-    /// Reads the header. `file` is for messages.
+    /// Reads the header. `file` is for messages; `bools` names the columns of which `true`
+    /// and `false` are no texts.
     ///
     /// # Errors
-    /// Where there is none, or two columns have one name.
-    pub fn new(reader: R, file: &str) -> anyhow::Result<Self> {
-        let mut reader = csv::Reader::from_reader(reader);
+    /// Where there is none, two columns have one name, or one of `bools` is no column.
+    pub fn new(reader: R, file: &str, bools: &[String]) -> anyhow::Result<Self> {
+        // Rows of other lengths are judged here, so that one of them does not end it all.
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader.chain(END));
         let header = reader.byte_headers().with_context(|| format!("{file}:1: no CSV header"))?;
-        if header.is_empty() {
+        let names: Vec<&[u8]> = header.iter().collect();
+        if names == [&END[1..]] {
             bail!("{file}: is empty; expected a CSV header with the names of the fields");
         }
-        let names: Vec<&[u8]> = header.iter().collect();
         for (at, name) in names.iter().enumerate() {
             let shown = String::from_utf8_lossy(name);
+            if name.ends_with(END) {
+                bail!("{file}:1: a quote in the header is never closed; close it");
+            }
             if name.is_empty() {
                 bail!("{file}:1: column {} has no name; give it one", at + 1);
             }
@@ -37,29 +69,46 @@ impl<R: BufRead> CsvRows<R> {
                 bail!("{file}:1: two columns are named \"{shown}\"; rename one");
             }
         }
-        let member = |name: &&[u8]| {
+        if let Some(missing) = bools.iter().find(|b| !names.contains(&b.as_bytes())) {
+            bail!("{file}:1: no column is named \"{missing}\", which --bool says");
+        }
+        let column = |name: &&[u8]| {
             let mut member = Vec::new();
             write_string(name, &mut member);
             member.push(b':');
-            member
+            Column { member, is_bool: bools.iter().any(|b| b.as_bytes() == *name) }
         };
-        let members = names.iter().map(member).collect();
-        Ok(Self { reader, record: csv::ByteRecord::new(), file: file.to_owned(), rows: 0, members })
+        let columns = names.iter().map(column).collect();
+        Ok(Self { reader, record: csv::ByteRecord::new(), file: file.to_owned(), rows: 0, columns })
     }
 
-    /// Writes the next row as one line; false after the last.
+    /// Writes the next row as one line.
     ///
     /// # Errors
-    /// Where the file cannot be read, or a row has not as many cells as the header.
-    pub fn next_row(&mut self, line: &mut Vec<u8>) -> anyhow::Result<bool> {
+    /// Where the file cannot be read.
+    pub fn next_row(&mut self, line: &mut Vec<u8>) -> anyhow::Result<Outcome> {
         line.clear();
         let more = self.reader.read_byte_record(&mut self.record);
         if !more.with_context(|| format!("{}: cannot be read as CSV", self.file))? {
-            return Ok(false);
+            // The end did not come back: the row before this one has it.
+            return Ok(Outcome::End);
+        }
+        if self.record.len() == 1 && self.record[0] == END[1..] {
+            return Ok(Outcome::End);
         }
         self.rows += 1;
+        if self.record.iter().next_back().is_some_and(|cell| cell.ends_with(END)) {
+            let why = "a quote is opened in it and never closed, so that the rest of the file \
+                       belongs to it";
+            return Ok(Outcome::Bad(why.to_owned()));
+        }
+        let (cells, columns) = (self.record.len(), self.columns.len());
+        if cells != columns {
+            let cells = counted(cells as u64, "cell");
+            return Ok(Outcome::Bad(format!("has {cells}, the header has {columns}")));
+        }
         line.push(b'{');
-        for (member, cell) in self.members.iter().zip(&self.record) {
+        for (Column { member, is_bool }, cell) in self.columns.iter().zip(&self.record) {
             if cell.is_empty() {
                 continue;
             }
@@ -67,13 +116,16 @@ impl<R: BufRead> CsvRows<R> {
                 line.push(b',');
             }
             line.extend_from_slice(member);
-            match is_json_number(cell) {
-                true => line.extend_from_slice(cell),
-                false => write_string(cell, line),
+            match cell {
+                // As spreadsheets write them, too.
+                b"true" | b"TRUE" | b"True" if *is_bool => line.extend_from_slice(b"true"),
+                b"false" | b"FALSE" | b"False" if *is_bool => line.extend_from_slice(b"false"),
+                cell if is_json_number(cell) => line.extend_from_slice(cell),
+                cell => write_string(cell, line),
             }
         }
         line.push(b'}');
-        Ok(true)
+        Ok(Outcome::Row)
     }
 
     /// File and number of the row that was read last. (Lines are not counted: cells may
@@ -81,6 +133,21 @@ impl<R: BufRead> CsvRows<R> {
     pub fn place(&self) -> String {
         format!("{}, row {}", self.file, self.rows)
     }
+
+    /// The row that was read last, as CSV, for people to look at; cut where it is long.
+    pub fn shown(&self) -> String {
+        let mut row = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
+        // Memory takes everything.
+        let _ = row.write_byte_record(&self.record);
+        let row = row.into_inner().unwrap_or_default();
+        shown(row.trim_ascii_end())
+    }
+}
+
+/// A text to look at; cut where it is long.
+pub(super) fn shown(text: &[u8]) -> String {
+    let cut = printable(&String::from_utf8_lossy(&text[..text.len().min(SHOWN)]));
+    if text.len() > SHOWN { format!("{cut} … ({} bytes)", text.len()) } else { cut }
 }
 
 /// Whether a text is a number by JSON's grammar: `-12.5e3`, not `007`, `.5` or `+1`.
@@ -127,13 +194,25 @@ pub(super) fn write_string(text: &[u8], out: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn convert(text: &str) -> anyhow::Result<Vec<String>> {
-        let mut rows = CsvRows::new(text.as_bytes(), "f.csv")?;
+    fn convert_with(text: &str, bools: &[&str]) -> anyhow::Result<Vec<String>> {
+        let bools: Vec<String> = bools.iter().map(|b| (*b).to_owned()).collect();
+        let mut rows = CsvRows::new(text.as_bytes(), "f.csv", &bools)?;
         let (mut all, mut line) = (Vec::new(), Vec::new());
-        while rows.next_row(&mut line)? {
-            all.push(format!("{} {}", rows.place(), String::from_utf8(line.clone())?));
+        loop {
+            match rows.next_row(&mut line)? {
+                Outcome::Row => {
+                    all.push(format!("{} {}", rows.place(), String::from_utf8(line.clone())?));
+                }
+                Outcome::Bad(why) => {
+                    all.push(format!("{} {why}: {}", rows.place(), rows.shown()));
+                }
+                Outcome::End => return Ok(all),
+            }
         }
-        Ok(all)
+    }
+
+    fn convert(text: &str) -> anyhow::Result<Vec<String>> {
+        convert_with(text, &[])
     }
 
     #[test]
@@ -165,6 +244,47 @@ mod tests {
         assert!(message("a,a\n1,2\n").contains("two columns are named \"a\""));
         assert!(message("a,\n1,2\n").contains("column 2 has no name"));
         assert!(message("").contains("is empty"));
-        assert!(message("a,b\n1,2\n1\n").contains("line: 3"));
+        assert!(message("a,\"b\n1,2\n").contains("a quote in the header is never closed"));
+        let missing = format!("{:#}", convert_with("a\n1\n", &["b"]).unwrap_err());
+        assert!(missing.contains("no column is named \"b\""), "{missing}");
+    }
+
+    #[test]
+    fn a_bad_row_is_passed_over() {
+        let rows = convert("a,b\n1,2\n1\n\n1,\"x,\ny\",3\n3,4").unwrap();
+        let expected = [
+            r#"f.csv, row 1 {"a":1,"b":2}"#,
+            r"f.csv, row 2 has 1 cell, the header has 2: 1",
+            r#"f.csv, row 3 has 3 cells, the header has 2: 1,"x,\ny",3"#,
+            r#"f.csv, row 4 {"a":3,"b":4}"#,
+        ];
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_is_noticed() {
+        for end in ["\"open", "\"", "\"a\"\"", "\"a\n3,4\n5,6\n"] {
+            let rows = convert(&format!("a,b\n1,2\n3,{end}")).unwrap();
+            assert_eq!(rows.len(), 2, "{rows:?}");
+            assert!(rows[1].starts_with("f.csv, row 2 a quote is opened"), "{rows:?}");
+        }
+        // Quotes that open nothing, and ends of all kinds.
+        for end in ["5\" pipe", "\"x\n\"", "\"x\"\n", "x\r\n", "x\r", "", "\n\n"] {
+            assert_eq!(convert(&format!("a,b\n1,2\n3,{end}")).unwrap().len(), 2, "{end:?}");
+        }
+        assert_eq!(convert("a,b").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn only_columns_that_are_said_to_be_have_bools() {
+        let text = "ok,text\ntrue,true\nFALSE,FALSE\n1,\nyes,\n,x\n";
+        let expected = [
+            r#"f.csv, row 1 {"ok":true,"text":"true"}"#,
+            r#"f.csv, row 2 {"ok":false,"text":"FALSE"}"#,
+            r#"f.csv, row 3 {"ok":1}"#,
+            r#"f.csv, row 4 {"ok":"yes"}"#,
+            r#"f.csv, row 5 {"text":"x"}"#,
+        ];
+        assert_eq!(convert_with(text, &["ok"]).unwrap(), expected);
     }
 }

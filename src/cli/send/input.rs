@@ -1,7 +1,7 @@
 //! Files and the standard input, compressed or not, line by line.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -15,6 +15,10 @@ const BUFFER: usize = 256 << 10;
 
 /// What gzip files begin with.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What some programs put before UTF-8, Excel among them. It belongs to no name of a column
+/// and to no JSON.
+const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 /// Something to read.
 pub struct Input {
@@ -90,15 +94,29 @@ impl Input {
 /// A reader of what a stream holds, unpacked if it begins as gzip does. Names are not
 /// asked: a wrong one would do harm, a right one says nothing more.
 fn unpacked(mut source: impl Read + 'static) -> io::Result<Box<dyn BufRead>> {
-    let mut start = Vec::with_capacity(GZIP.len());
-    (&mut source).take(GZIP.len() as u64).read_to_end(&mut start)?;
+    let start = start(&mut source, GZIP.len())?;
     let packed = start == GZIP;
-    let whole = Cursor::new(start).chain(source);
-    Ok(if packed {
-        Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole)))
-    } else {
-        Box::new(BufReader::with_capacity(BUFFER, whole))
-    })
+    let whole = io::Cursor::new(start).chain(source);
+    if packed {
+        return without_mark(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole)));
+    }
+    without_mark(BufReader::with_capacity(BUFFER, whole))
+}
+
+/// The text without a byte-order mark before it.
+fn without_mark(mut text: impl BufRead + 'static) -> io::Result<Box<dyn BufRead>> {
+    let mut start = start(&mut text, BYTE_ORDER_MARK.len())?;
+    if start == BYTE_ORDER_MARK {
+        start.clear();
+    }
+    Ok(Box::new(io::Cursor::new(start).chain(text)))
+}
+
+/// The first bytes of a stream, at most so many, however it hands them out.
+fn start(source: &mut impl Read, bytes: usize) -> io::Result<Vec<u8>> {
+    let mut start = Vec::with_capacity(bytes);
+    source.take(bytes as u64).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 #[cfg(test)]
@@ -128,5 +146,7 @@ mod tests {
         assert_eq!(lines(&packed.finish().unwrap()), expected);
         assert_eq!(lines(b""), [""; 0]);
         assert_eq!(lines(b"7"), ["1 7"]);
+        assert_eq!(lines(b"\xef\xbb\xbf{}\n\xef\xbb\xbf"), ["1 {}", "2 \u{feff}"]);
+        assert_eq!(lines(b"\xef\xbb\xbf"), [""; 0]);
     }
 }

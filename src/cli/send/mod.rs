@@ -12,25 +12,35 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::table::counted;
 use crate::clock::Stopwatch;
 use crate::config::parse_micros;
 use batch::{Batch, Form};
-use csv_rows::CsvRows;
+use csv_rows::{CsvRows, Outcome};
 use input::Input;
 use push::Pusher;
+
+/// Bad rows or lines that are shown; the others are counted.
+const SHOWN: u64 = 5;
 
 /// Feed files or the standard input to a server
 ///
 /// Files hold one JSON object per line, or CSV with a header (--csv), plain or gzip. It
 /// ends when everything was handed over to the server's side of the connection.
+///
+/// What becomes of it there, the server counts: summarizer query '{"get":"stats"}' has
+/// events_accepted, events_refused and, for each reason, refused.REASON.
+///
+/// A row or line that has no form as an event is passed over and shown on stderr; at the
+/// end, the exit code is then 1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  \
     summarizer send --to tcp://127.0.0.1:5555 events.ndjson.gz\n  \
-    summarizer send --to tcp://127.0.0.1:5555 --csv --id row sales.csv\n  \
+    summarizer send --to tcp://127.0.0.1:5555 --csv --id row --bool returned sales.csv\n  \
     tail -F access.ndjson | summarizer send --to tcp://127.0.0.1:5555 --batch 1")]
 pub struct Args {
     /// The server's address for events (ingest.zmq.bind)
@@ -39,7 +49,7 @@ pub struct Args {
     /// What to send the events as
     #[arg(long, value_enum, default_value_t = Form::Json)]
     pub format: Form,
-    /// Most events in one message; a message waits until it is full or the input ends
+    /// Most lines or rows in one message; a message waits until it is full or the input ends
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
     /// The files are CSV: numbers are sent as numbers, empty cells not at all
@@ -49,10 +59,14 @@ pub struct Args {
     /// again is then known to be the same. For events that have none of their own
     #[arg(long, value_enum)]
     pub id: Option<Id>,
-    /// Stop after so many events
+    /// The CSV cells of this column that are true or false (also TRUE, False) are booleans
+    /// and not texts, for a field of type bool; may be given several times
+    #[arg(long = "bool", value_name = "COLUMN", requires = "csv")]
+    pub bools: Vec<String>,
+    /// Stop after so many lines or rows
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// At most so many events per second
+    /// At most so many lines or rows per second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
     /// How long to wait for a server that is not there
@@ -79,8 +93,10 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 /// What was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sent {
-    /// Events.
+    /// Lines or rows. Whether they are events, the server says.
     pub events: u64,
+    /// Lines or rows that were passed over, since they could not be sent.
+    pub skipped: u64,
     /// Messages.
     pub messages: u64,
     /// Bytes of messages.
@@ -92,24 +108,41 @@ pub struct Sent {
 /// Runs the command.
 ///
 /// # Errors
-/// Where nobody listens, or a file cannot be read.
+/// Where nobody listens, a file cannot be read, or some of it could not be sent.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let sent = send(args)?;
     let rate = if sent.seconds > 0.0 { sent.events as f64 / sent.seconds } else { 0.0 };
-    let Sent { events, messages, bytes, seconds } = sent;
+    let Sent { events, skipped, messages, bytes, seconds } = sent;
     if std::io::stdout().is_terminal() {
+        let what = args.unit();
         eprintln!(
-            "sent {events} events in {messages} messages, {bytes} bytes, in {seconds:.1} s: \
-             {rate:.0} events/s"
+            "sent {} in {}, {}, in {seconds:.1} s: {rate:.0} {what}s/s",
+            counted(events, what),
+            counted(messages, "message"),
+            counted(bytes, "byte")
         );
     } else {
         let summary = json!({
-            "events": events, "messages": messages, "bytes": bytes, "seconds": seconds,
-            "events_per_second": rate.round(),
+            "events": events, "skipped": skipped, "messages": messages, "bytes": bytes,
+            "seconds": seconds, "events_per_second": rate.round(),
         });
         println!("{summary}");
     }
+    if skipped > 0 {
+        bail!(
+            "{} could not be sent and {} passed over; mend and send what is shown above",
+            counted(skipped, args.unit()),
+            if skipped == 1 { "was" } else { "were" }
+        );
+    }
     Ok(())
+}
+
+impl Args {
+    /// What is counted here.
+    fn unit(&self) -> &'static str {
+        if self.csv { "row" } else { "line" }
+    }
 }
 
 /// Sends what the arguments say, without a word at the end.
@@ -123,7 +156,7 @@ pub fn send(args: &Args) -> anyhow::Result<Sent> {
     for file in &files {
         let opened = Input::open(file, &sender.bar);
         outcome = opened.and_then(|input| match args.csv {
-            true => sender.send_csv(input),
+            true => sender.send_csv(input, &args.bools),
             false => sender.send_lines(input),
         });
         if outcome.is_err() || sender.is_done() {
@@ -133,12 +166,8 @@ pub fn send(args: &Args) -> anyhow::Result<Sent> {
     // What came before an error is sent all the same, and its place says where to go on.
     let (sent, finished) = sender.finish();
     outcome.map_err(|error| {
-        let events = sent.events;
-        if finished.is_err() {
-            error
-        } else {
-            error.context(format!("stopped after {events} events"))
-        }
+        let events = counted(sent.events, args.unit());
+        if finished.is_err() { error } else { error.context(format!("stopped after {events}")) }
     })?;
     finished.map(|()| sent)
 }
@@ -152,8 +181,10 @@ struct Sender {
     id: Option<Id>,
     limit: u64,
     rate: Option<u64>,
-    /// Events taken, also those that wait in the batch.
+    /// Those taken, also if they wait in the batch.
     taken: u64,
+    /// `line` or `row`.
+    unit: &'static str,
     sent: Sent,
     since: Stopwatch,
     bar: ProgressBar,
@@ -173,6 +204,7 @@ impl Sender {
             limit: args.limit.unwrap_or(u64::MAX),
             rate: args.rate,
             taken: 0,
+            unit: args.unit(),
             sent: Sent::default(),
             since: Stopwatch::start(),
             bar: progress(input::total_size(&args.files)),
@@ -192,15 +224,32 @@ impl Sender {
         Ok(())
     }
 
-    fn send_csv(&mut self, mut input: Input) -> anyhow::Result<()> {
+    fn send_csv(&mut self, mut input: Input, bools: &[String]) -> anyhow::Result<()> {
         let name = input.name.clone();
-        let mut rows = CsvRows::new(input.reader(), &name)?;
+        let mut rows = CsvRows::new(input.reader(), &name, bools)?;
         let (mut line, mut row) = (Vec::new(), 0);
-        while !self.is_done() && rows.next_row(&mut line)? {
+        while !self.is_done() {
+            let outcome = rows.next_row(&mut line)?;
+            // A bad row has a number too: the others keep their ids when it is mended.
             row += 1;
-            self.take(&line, &name, row, || rows.place())?;
+            match outcome {
+                Outcome::Row => self.take(&line, &name, row, || rows.place())?,
+                Outcome::Bad(why) => self.skip(&rows.place(), &why, &rows.shown()),
+                Outcome::End => break,
+            }
         }
         Ok(())
+    }
+
+    /// Passes over what cannot be sent; the first few are shown.
+    fn skip(&mut self, place: &str, why: &str, what: &str) {
+        self.sent.skipped += 1;
+        if self.sent.skipped <= SHOWN {
+            self.bar.suspend(|| eprintln!("{place}: {why}: {what}"));
+        } else if self.sent.skipped == SHOWN + 1 {
+            let unit = self.unit;
+            self.bar.suspend(|| eprintln!("more bad {unit}s follow, which are only counted"));
+        }
     }
 
     /// Takes one event, and sends the message before it if that is full.
@@ -219,10 +268,11 @@ impl Sender {
         if self.batch.is_full_for(line.len()) {
             self.flush()?;
         }
-        let added = self.batch.add(line).map_err(|why| anyhow!("{}: {why}", place()));
+        match self.batch.add(line) {
+            Ok(()) => self.taken += 1,
+            Err(why) => self.skip(&place(), &why, &csv_rows::shown(line)),
+        }
         self.with_id = with_id;
-        added?;
-        self.taken += 1;
         Ok(())
     }
 
@@ -243,7 +293,8 @@ impl Sender {
         // Once in a while: the clock is not free.
         if self.sent.messages.is_multiple_of(64) || self.rate.is_some() {
             let rate = self.sent.events as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-            self.bar.set_message(format!("{} events, {rate:.0}/s", self.sent.events));
+            let count = counted(self.sent.events, self.unit);
+            self.bar.set_message(format!("{count}, {rate:.0}/s"));
         }
         Ok(())
     }

@@ -67,16 +67,44 @@ fn rows_get_ids_that_differ_between_files() {
 }
 
 #[test]
-fn an_error_names_its_place_and_keeps_what_came_before() {
+fn what_cannot_be_sent_is_passed_over_and_counted() {
     let folder = tempfile::tempdir().unwrap();
-    let path = file(&folder, "mixed", "{\"a\":1}\n\nbroken\n");
+    let path = file(&folder, "mixed", "{\"a\":1}\n\nbroken\n{\"a\":2}\n");
     let (outcome, messages) = sent(&["--format", "protobuf", &path]);
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.events, outcome.skipped, messages.len()), (2, 1, 1));
+    let path = file(&folder, "rows", "a,b\n1,2\n3\n4,5\n6,\"open\n7,8\n");
+    let (outcome, messages) = sent(&["--csv", "--id", "row", &path]);
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.events, outcome.skipped), (2, 2));
+    // The rows keep their numbers, and so their ids, when the bad one is mended.
+    let expected = [1, 3].map(|row| format!("{{\"id\":\"{path}:{row}\","));
+    let lines: Vec<&str> = messages[0].lines().collect();
+    assert!(lines.iter().zip(&expected).all(|(line, start)| line.starts_with(start)), "{lines:?}");
+}
+
+#[test]
+fn an_error_keeps_what_came_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder, "rows", "a\n1\n");
+    let (outcome, messages) = sent(&["--csv", &path, "/nonexistent"]);
     let error = format!("{:#}", outcome.unwrap_err());
-    assert!(error.contains(&format!("{path}:3: ")), "{error}");
-    assert!(error.contains("stopped after 1 events"), "{error}");
-    assert_eq!(messages.len(), 1);
-    let (outcome, _) = sent(&["/nonexistent"]);
-    assert!(format!("{:#}", outcome.unwrap_err()).contains("cannot open /nonexistent"));
+    assert!(error.contains("stopped after 1 row: cannot open /nonexistent"), "{error}");
+    assert_eq!(messages, ["{\"a\":1}"]);
+}
+
+#[test]
+fn a_byte_order_mark_belongs_to_no_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = "\u{feff}ts,ok\r\n1,TRUE\r\n";
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, plain.as_bytes()).unwrap();
+    let zipped = folder.path().join("zipped");
+    std::fs::write(&zipped, packed.finish().unwrap()).unwrap();
+    for path in [file(&folder, "plain", plain), zipped.to_str().unwrap().to_owned()] {
+        let (_, messages) = sent(&["--csv", "--bool", "ok", &path]);
+        assert_eq!(messages, ["{\"ts\":1,\"ok\":true}"]);
+    }
 }
 
 #[test]
