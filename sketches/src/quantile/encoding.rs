@@ -224,7 +224,7 @@ impl Quantile {
         let mut bins = Vec::new();
         self.each(|bin, _| bins.push(bin.to_i32()));
         let Some(&last) = bins.last() else { return };
-        let span = super::span(&bins, Bin::from_i32(last).unwrap_or(Bin::ZERO));
+        let span = || super::span(&bins, Bin::from_i32(last).unwrap_or(Bin::ZERO));
         if let Some(room) = Storage::sparse_for(self.head(), bins.len(), span) {
             self.move_bins(room);
         }

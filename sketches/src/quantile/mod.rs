@@ -226,10 +226,7 @@ impl Quantile {
         match self.0.view() {
             View::Few { bins, .. } => {
                 let mut sorted = [0; MOST_FEW];
-                let sorted = &mut sorted[..bins.len()];
-                sorted.copy_from_slice(bins);
-                sorted.sort_unstable();
-                for equal in sorted.chunk_by(|a, b| a == b) {
+                for equal in sort(bins, &mut sorted).chunk_by(|a, b| a == b) {
                     take(Bin::from_i32(equal[0]).unwrap_or(Bin::ZERO), equal.len() as u64);
                 }
             }
@@ -301,7 +298,7 @@ impl Quantile {
                     counts[at] = sum;
                 } else if let (Ok(sum), false) = (u16::try_from(sum), folds(&bins[..used], bin)) {
                     if used == bins.len() {
-                        let span = span(&bins[..used], bin);
+                        let span = || span(&bins[..used], bin);
                         match Storage::sparse_for(*head, used + 1, span) {
                             Some(longer) => self.move_bins(longer),
                             None => self.make_dense(),
@@ -322,8 +319,10 @@ impl Quantile {
     /// From values as they are to bins.
     fn make_binned(&mut self) {
         let head = self.head();
-        let room = Storage::sparse_for(head, MOST_FEW + 1, usize::MAX / 4);
-        self.move_bins(room.unwrap_or_else(|| Storage::dense(head)));
+        match Storage::sparse_for(head, MOST_FEW + 1, || usize::MAX / 4) {
+            Some(room) => self.move_bins(room),
+            None => self.make_dense(),
+        }
     }
 
     /// Makes all bins dense.
@@ -348,6 +347,25 @@ impl Quantile {
                 ViewMut::Few { .. } => {}
             }
         }
+        if let (View::Few { bins, .. }, ViewMut::Sparse { len, bins: places, counts, .. }) =
+            (self.0.view(), storage.view_mut())
+        {
+            let mut sorted = [0; MOST_FEW];
+            let sorted = sort(bins, &mut sorted);
+            // So near to each other that none can fold: then they are copied at once.
+            let near = |low: i32, high: i32| i64::from(high) - i64::from(low) < i64::from(BINS);
+            if let [low, .., high] = sorted
+                && near(*low, *high)
+            {
+                for equal in sorted.chunk_by(|a, b| a == b) {
+                    let at = usize::from(*len);
+                    (places[at], counts[at]) = (equal[0], equal.len() as u16);
+                    *len += 1;
+                }
+                self.0 = storage;
+                return;
+            }
+        }
         let mut moved = Self(storage);
         self.each(|bin, count| moved.add(bin, count));
         *self = moved;
@@ -365,6 +383,14 @@ fn expect(dense: &mut storage::Dense, bins: &[i32]) {
     if let (Some(low), Some(high)) = (positive.first(), positive.last()) {
         dense.sides[1].expect(index(low), index(high));
     }
+}
+
+/// The bins of a few values, ascending, in `room`.
+fn sort<'a>(bins: &[i32], room: &'a mut [i32; MOST_FEW]) -> &'a [i32] {
+    let sorted = &mut room[..bins.len()];
+    sorted.copy_from_slice(bins);
+    sorted.sort_unstable();
+    sorted
 }
 
 /// Whether a value tells all there is to know: then it can be kept as it is.

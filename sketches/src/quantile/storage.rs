@@ -178,10 +178,17 @@ impl Storage {
     }
 
     /// Room for at least `count` bins, unless dense bins over `span` would be shorter.
-    pub(super) fn sparse_for(head: Head, count: usize, span: usize) -> Option<Self> {
+    pub(super) fn sparse_for(
+        head: Head,
+        count: usize,
+        span: impl FnOnce() -> usize,
+    ) -> Option<Self> {
+        /// What dense bins add to two bytes a bin.
+        const DENSE: usize = 200;
         let length = *SPARSE.iter().find(|&&length| length >= count)?;
-        // Six bytes a bin here, two there, and two hundred for what dense bins add.
-        (6 * length < 2 * span + 200).then(|| Self::sparse(head, length))
+        // Six bytes a bin here. The span takes longer to know than all else.
+        let short = 6 * length < DENSE || 6 * length < 2 * span() + DENSE;
+        short.then(|| Self::sparse(head, length))
     }
 
     /// Dense bins, none yet.
