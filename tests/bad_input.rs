@@ -13,6 +13,7 @@ field = [
   { name = "page" }, { name = "n", type = "int" }, { name = "cost", type = "decimal(2)" },
   { name = "ms", type = "float" }, { name = "ok", type = "bool" }, { name = "note" },
   { name = "inner", from = "a.b" }, { name = "size", type = "decimal(1)" },
+  { name = "url" }, { name = "low", derive = "lower(url)" }, { name = "start", derive = "prefix(low, 4)" },
 ]
 [ingest.zmq]
 max_message = "1MB"
@@ -26,6 +27,11 @@ aggregates = [
   { name = "ms", sum = "ms" }, { name = "note", last = "note" }, { name = "inner", max = "inner" },
   { name = "size", quantile = "size" },
 ]
+retain_days = 4000
+[[summary]]
+name = "starts"
+dimensions = ["start"]
+aggregates = [{ name = "events", count = true }]
 retain_days = 4000
 "#;
 
@@ -77,6 +83,7 @@ fn bad_events() -> Vec<(Vec<u8>, &'static str)> {
             format!(r#"{{"ts":{now},"page":"{}"}}"#, "p".repeat(5000)).into_bytes(),
             "dimension_too_long",
         ),
+        (with(&format!(r#""url":"{}""#, "U".repeat(5000))), "dimension_too_long"),
         (b"".to_vec(), "empty_message"),
         (b" \n\0".to_vec(), "empty_message"),
         (vec![b'x'; 1_000_001], "message_too_large"),

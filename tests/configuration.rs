@@ -22,7 +22,19 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 48] = [
+const CASES: [(usize, &str, usize, &str); 50] = [
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true }, { name = \"n\", quantile = \"ms\" }]",
+        14,
+        "collides",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", quantile = \"ms\" }]\nderived = [{ name = \"n\", sql = \"n.p50\" }]",
+        15,
+        "collides",
+    ),
     (0, "log = { level = \"inof\" }\n[event]", 1, "did you mean \"info\"?"),
     (0, "memory_limit = \"1\"\n[event]", 1, "less than 100 KB"),
     (0, "query.zmq.timeout = \"0s\"\n[event]", 1, "less than 1ms"),

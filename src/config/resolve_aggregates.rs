@@ -185,7 +185,12 @@ impl Columns {
         key: &str,
     ) -> Result<(), Problem> {
         let name = &aggregate.name;
-        for column in aggregate.kind.columns(name) {
+        let mut columns = aggregate.kind.columns(name);
+        // In questions and in the store its name is its own too, where no column has it.
+        if !columns.contains(name) {
+            columns.push(name.clone());
+        }
+        for column in columns {
             self.add_for(column, name, span.clone(), &format!("{key}.aggregates.{name}"))?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 use super::json::{Span, Token, unescape};
 use super::refusal::Reason;
 use super::scalar;
-use crate::config::{Aggregate, AggregateKind, FieldType, Schema};
+use crate::config::{Aggregate, AggregateKind, FieldSource, FieldType, Schema};
 use crate::event::{Batch, Value};
 use crate::limits;
 
@@ -48,7 +48,17 @@ impl Stage {
                 .iter()
                 .any(|s| s.dimensions.contains(&f) || s.aggregates.iter().any(is_top(f)))
         };
-        let limit = |f| match is_kept(f) {
+        // What a key is derived from is as long as the key.
+        let mut kept: Vec<bool> = (0..schema.fields.len()).map(is_kept).collect();
+        for at in (0..schema.fields.len()).rev() {
+            use crate::config::Derivation::{Lower, Prefix};
+            if let FieldSource::Derived(Lower { field } | Prefix { field, .. }) =
+                schema.fields[at].source
+            {
+                kept[field] |= kept[at];
+            }
+        }
+        let limit = |f: usize| match kept[f] {
             true => (limits::MAX_DIMENSION_BYTES, Reason::DimensionTooLong),
             false => (limits::MAX_STRING_BYTES, Reason::StringTooLong),
         };
