@@ -43,6 +43,7 @@ impl Receiver {
             let configure = || {
                 socket.set_rcvhwm(config.receive_high_water_mark)?;
                 socket.set_maxmsgsize(i64::try_from(limit).unwrap_or(i64::MAX))?;
+                socket.set_ipv6(true)?;
                 socket.set_linger(0)?;
                 if config.receive_buffer > 0 {
                     socket.set_rcvbuf(config.receive_buffer)?;

@@ -355,7 +355,8 @@ impl Sequencer {
         let begun = Stopwatch::start();
         let mut last = Stopwatch::start();
         while last.elapsed() < DRAIN_QUIET && begun.elapsed() < DRAIN_LONGEST {
-            if self.turn() {
+            // Who may not receive for want of memory does not know of any silence.
+            if self.turn() || self.is_over_memory() {
                 last = Stopwatch::start();
             } else {
                 self.parts.receiver.wait(&self.parts.wake_up, 10, true);

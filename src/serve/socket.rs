@@ -55,6 +55,7 @@ impl QuerySocket {
         let socket = context.socket(zmq::ROUTER).map_err(|e| e.to_string())?;
         let configure = || {
             socket.set_maxmsgsize(limits::MAX_QUESTION_BYTES as i64 * 16)?;
+            socket.set_ipv6(true)?;
             socket.set_router_mandatory(true)?;
             socket.set_linger(1000)
         };
