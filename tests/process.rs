@@ -238,3 +238,51 @@ fn the_demo_keeps_out_of_folders_in_use_and_shows_counts_without_a_terminal() {
     }
     assert!(folder.path().join("summarizer-demo-2").exists());
 }
+
+/// Whether a day is in memory or only in the store, whether the program was restarted in
+/// between: an aggregate that is younger than a row counts in it from the row's next event.
+#[test]
+fn an_added_aggregate_counts_from_the_next_event_of_each_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path());
+    let mut server = TestServer::start(folder.path(), &text);
+    let (cold, warm) = (1_790_000_000, 1_795_000_000);
+    let send = |server: &TestServer, events: &[(&str, i64)]| {
+        let push = server.push();
+        for (page, n) in events {
+            for ts in [cold, warm] {
+                let event = format!(r#"{{"ts":{ts},"page":"{page}","n":{n},"user":"u"}}"#);
+                push.send(event.as_str(), 0).unwrap();
+            }
+        }
+        server.wait_for(2 * events.len() as u64);
+    };
+    send(&server, &[("counted", 1), ("none", 1), ("old", 1)]);
+    let more = text.replace(
+        "[{ name = \"events\"",
+        "[{ name = \"large\", count = true, where = \"n > 10\" }, \
+         { name = \"users\", unique = \"user\", where = \"n > 10\" }, { name = \"events\"",
+    );
+    server.restart_with(&more).unwrap();
+    send(&server, &[("counted", 1), ("none", 1), ("new", 1)]);
+    let question = r#"{"summary":"pages","by":["day","page"],"select":["large","users","events"]}"#;
+    let expect = |server: &TestServer, counted: i64| {
+        let rows = |day: &str| {
+            vec![
+                json!([day, "counted", counted, counted.min(1), 2 + counted]),
+                json!([day, "new", 0, 0, 1]),
+                json!([day, "none", 0, 0, 2]),
+                json!([day, "old", null, null, 1]),
+            ]
+        };
+        let expected = [rows("2026-09-21"), rows("2026-11-18")].concat();
+        assert_eq!(server.ask(question)["rows"], json!(expected));
+    };
+    expect(&server, 0);
+    server.restart_with(&more).unwrap();
+    expect(&server, 0);
+    send(&server, &[("counted", 11), ("counted", 12)]);
+    expect(&server, 2);
+    server.restart_with(&more).unwrap();
+    expect(&server, 2);
+}

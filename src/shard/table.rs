@@ -33,8 +33,6 @@ pub struct Table {
     pub partial: bool,
     /// Number of the batch that changed it last.
     pub last_batch: u64,
-    /// Whether rows were loaded in which an aggregate may be null that begins at zero.
-    pub has_nulls: bool,
     pub(super) words: Slab<u64>,
     pub(super) uniques: Slab<Unique>,
     pub(super) thetas: Slab<Theta>,
@@ -63,7 +61,6 @@ impl Table {
             layout,
             partial,
             last_batch: 0,
-            has_nulls: false,
             heap_bytes: 0,
             keys: Keys::default(),
             slots: vec![0; 16],
@@ -258,13 +255,14 @@ impl Table {
         *mark = with_epoch(*mark, epoch);
     }
 
-    /// Notes that a row changes; gives its words.
+    /// Notes that a row changes; gives its words. Aggregates that are younger than the row
+    /// count in it from now on.
     #[inline]
     pub fn touch(&mut self, row: u32) -> &mut [u64] {
         let words = self.words.row_mut(row);
         let mark = words[MARK_WORD];
         if (mark >> EPOCH_SHIFT) as u16 != self.epoch {
-            words[MARK_WORD] = with_epoch(mark, self.epoch);
+            words[MARK_WORD] = with_epoch(mark | self.layout.defined, self.epoch);
             self.dirty.push(row);
         }
         words

@@ -43,9 +43,6 @@ pub fn apply(
         }
         counters.update(table, hits);
         for (aggregate, update) in plan.updates.iter().enumerate() {
-            if table.has_nulls {
-                mark_defined(table, aggregate, update.selection, work, hits);
-            }
             let selected = &work.prepared.selected[update.selection];
             if work.prepared.all_selected[update.selection] {
                 update_all(table, aggregate, update.kind, work, hits.iter().copied());
@@ -54,18 +51,6 @@ pub fn apply(
                 update_all(table, aggregate, update.kind, work, seen);
             }
         }
-    }
-}
-
-/// Where rows were loaded that are older than an aggregate, its first value makes it known.
-fn mark_defined(table: &mut Table, aggregate: usize, selection: usize, work: &Work, hits: &[Hit]) {
-    // A minimum, maximum or newest value is known by its own first value.
-    if table.layout.defined >> aggregate & 1 == 0 {
-        return;
-    }
-    let selected = &work.prepared.selected[selection];
-    for hit in hits.iter().filter(|h| selected.get(h.event as usize)) {
-        *table.words.item_mut(hit.row, MARK_WORD) |= 1 << aggregate;
     }
 }
 

@@ -207,13 +207,7 @@ impl Worker {
                     job.undo(&mut self.tables);
                 }
             }
-            Command::Forget(summary, before) => {
-                let gone = |id: &TableId| id.summary == summary && id.day < before;
-                let bytes = self.tables.iter().filter(|(id, _)| gone(id)).map(|(_, t)| t.bytes());
-                self.bytes -= bytes.sum::<usize>() as i64;
-                self.tables.retain(|id, _| !gone(id));
-                self.detached.retain(|d| !gone(&d.id));
-            }
+            Command::Forget(summary, before) => self.forget(summary, before),
             Command::Pause(until_closed) => {
                 let _ = until_closed.recv();
             }
@@ -251,9 +245,8 @@ impl Worker {
             table.reserve(1);
             let row = table.insert(loaded.hash, std::iter::once(loaded.key.as_slice()));
             let fresh = table.row(row).heap_bytes();
-            // What the stored row does not have began after it was made: null, not zero.
-            table.has_nulls |= loaded.row.definition != layout.definition;
             let mut view = table.row_mut(row);
+            // What the stored row does not have began after it was made: null, not zero.
             view.words[crate::row::layout::MARK_WORD] = 0;
             for (number, state) in &loaded.row.states {
                 if let Some(aggregate) = layout.position(*number) {
@@ -264,6 +257,22 @@ impl Worker {
         }
         self.bytes += table.bytes() as i64 - before as i64;
         self.metrics.shards[self.shard].rows.add(i64::from(table.len() - rows_before));
+    }
+
+    fn forget(&mut self, summary: usize, before: i32) {
+        let gone = |id: &TableId| id.summary == summary && id.day < before;
+        let mut bytes = 0;
+        for (id, table) in self.tables.extract_if(|id, _| gone(id)) {
+            bytes += table.bytes();
+            // Who reads it already reads all of it.
+            let table = Arc::new(table);
+            self.scans.iter_mut().for_each(|scan| scan.follow(id, &table));
+        }
+        for detached in self.detached.extract_if(.., |d| gone(&d.id)) {
+            bytes += detached.table.bytes();
+        }
+        self.bytes -= bytes as i64;
+        self.metrics.shards[self.shard].memory_bytes.set(self.bytes);
     }
 
     fn ask(&mut self, question: &Arc<ShardQuestion>) {

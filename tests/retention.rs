@@ -1,0 +1,83 @@
+//! Days beyond `retain_days` go from memory, store and answers.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use support::{NOON_US, PATIENCE, TestServer};
+
+const CONFIG: &str = r#"
+shards = 2
+field = [{ name = "page" }]
+[checkpoint]
+interval = "100ms"
+[event]
+time = { field = "ts", format = "unix_s" }
+[[summary]]
+name = "pages"
+dimensions = ["page"]
+aggregates = [{ name = "events", count = true }]
+retain_days = 3
+[[summary]]
+name = "all"
+dimensions = []
+aggregates = [{ name = "events", count = true }]
+"#;
+
+const DAY_S: i64 = 86_400;
+
+fn send(server: &TestServer, day: i64, pages: i64) {
+    let push = server.push();
+    let before = server.counter("events_accepted");
+    for page in 0..pages {
+        let ts = NOON_US / 1_000_000 + day * DAY_S;
+        push.send(format!(r#"{{"ts":{ts},"page":"p{page}"}}"#).as_str(), 0).unwrap();
+    }
+    server.wait_for(before + pages as u64);
+}
+
+/// Waits until the store has everything.
+fn stored(server: &TestServer) {
+    let begun = Instant::now();
+    while server.counter("stored_sequence") < server.counter("sequence") {
+        assert!(begun.elapsed() < PATIENCE, "it is never stored");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn days_beyond_retention_go_from_memory_store_and_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = TestServer::start(folder.path(), CONFIG);
+    // The summary that keeps everything has one row; the other's pages take the memory.
+    send(&server, 0, 1);
+    let memory = |server: &TestServer| -> i64 {
+        let stats = server.ask(r#"{"get":"stats"}"#);
+        let shards = stats["shards"].as_array().unwrap();
+        shards.iter().map(|shard| shard["memory_bytes"].as_i64().unwrap()).sum()
+    };
+    let least = memory(&server);
+    send(&server, 0, 20_000);
+    assert!(memory(&server) > least + 1_000_000);
+    stored(&server);
+    // Changed once more, so that the day is dirty when its time is over.
+    send(&server, 0, 100);
+    server.clock.advance(Duration::from_secs(4 * DAY_S as u64));
+    send(&server, 4, 1);
+    stored(&server);
+    let pages = r#"{"summary":"pages","by":["day"]}"#;
+    let all = r#"{"summary":"all"}"#;
+    for _ in 0..2 {
+        assert_eq!(server.ask(pages)["rows"], json!([["2026-11-24", 1]]));
+        assert_eq!(server.ask(all)["rows"], json!([[20_102]]));
+        assert!(memory(&server) < least + 500_000, "{} from {least}", memory(&server));
+        server.restart_with(CONFIG).unwrap();
+    }
+    // An event of a day that nobody retains any more reaches the summary that does.
+    send(&server, 0, 1);
+    assert_eq!(server.ask(pages)["rows"], json!([["2026-11-24", 1]]));
+    assert_eq!(server.ask(all)["rows"], json!([[20_103]]));
+}
