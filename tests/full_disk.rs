@@ -154,8 +154,31 @@ aggregates = [{{ name = "events", count = true }}, {{ name = "n", sum = "n" }}]
         (0..15_000).map(|n| json!([n, if n < 5000 { 2 } else { 1 }])).collect();
     assert_eq!(process.ask(numbers)["rows"], Value::Array(expected.clone()));
 
+    // Refused events have nowhere to go either: they are counted, as kept or as dropped.
+    let refuse = |events: usize| {
+        let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
+        socket.connect(&process.events).unwrap();
+        (0..events).for_each(|_| socket.send("no event", 0).unwrap());
+    };
+    refuse(1000);
+    wait_until(&process, "refused", |s| s["events_refused"] == 1000);
+    let stats = process.ask(r#"{"get":"stats"}"#);
+    let kept = stats["dead_letters"].as_u64().unwrap();
+    assert!(kept < 1000, "{stats:#}");
+    assert_eq!(stats["dead_letters_dropped"].as_u64().unwrap(), 1000 - kept, "{stats:#}");
+
     std::fs::remove_file(filler).unwrap();
     wait_until(&process, "stored at last", |s| s["stored_sequence"] == 20_000);
+    refuse(10);
+    wait_until(&process, "refused", |s| s["events_refused"] == 1010);
+    let letters = std::fs::read_dir(disk.path().join("data/dead-letters")).unwrap();
+    let letters = letters.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let lines: Vec<String> =
+        letters.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    assert_eq!(lines.len() as u64, kept + 10);
+    for line in lines {
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["event"], "no event");
+    }
     assert_eq!(process.ask(pages)["rows"], json!([[20_000, all]]));
     // Killed, so that only what the store holds comes back.
     process.signal("-KILL");

@@ -3,7 +3,7 @@
 //! and number; what does not fit is counted.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -36,10 +36,20 @@ pub struct DeadLetters {
     limits: config::DeadLetters,
     metrics: Arc<Metrics>,
     day: i64,
-    file: Option<BufWriter<File>>,
+    file: Option<File>,
+    /// Whole lines in the file.
     written: u64,
-    last_warning_us: Option<i64>,
+    /// Lines on their way to the file, and how many.
+    lines: Vec<u8>,
+    waiting: u64,
+    /// Arrival of the last letter, and of those that were logged.
+    arrival_us: i64,
+    refusal_logged_us: Option<i64>,
+    error_logged_us: Option<i64>,
 }
+
+/// Bytes of lines that are written together at the latest.
+const BUFFER_BYTES: usize = 64 << 10;
 
 impl DeadLetters {
     /// Dead letters in a folder, which is made when the first one comes.
@@ -51,7 +61,11 @@ impl DeadLetters {
             day: i64::MIN,
             file: None,
             written: 0,
-            last_warning_us: None,
+            lines: Vec::new(),
+            waiting: 0,
+            arrival_us: i64::MIN,
+            refusal_logged_us: None,
+            error_logged_us: None,
         }
     }
 
@@ -60,62 +74,64 @@ impl DeadLetters {
     pub fn keep(&mut self, letter: &Letter<'_>) {
         self.metrics.events_refused.add(1);
         self.metrics.refused[letter.reason as usize].1.add(1);
-        let outcome = self.write(letter);
-        match &outcome {
-            Ok(true) => self.metrics.dead_letters.add(1),
-            _ => self.metrics.dead_letters_dropped.add(1),
-        }
-        let due = self.last_warning_us.is_none_or(|at| {
-            (letter.arrival_us - at).abs() >= limits::LOG_EVERY_SECONDS * 1_000_000
-        });
-        if due {
-            self.last_warning_us = Some(letter.arrival_us);
+        self.arrival_us = letter.arrival_us;
+        if is_due(&mut self.refusal_logged_us, self.arrival_us) {
             let (reason, source) = (letter.reason.name(), letter.source);
             let refused = self.metrics.events_refused.get();
-            match outcome {
-                Ok(_) => tracing::warn!(reason, source, refused, "event refused; see dead-letters"),
-                Err(error) => tracing::error!(%error, folder = %self.folder.display(),
-                    "dead letters cannot be written; refused events are only counted"),
-            }
+            tracing::warn!(reason, source, refused, "event refused; see dead-letters");
         }
-    }
-
-    /// Hands what was written to the operating system.
-    pub fn flush(&mut self) {
-        if let Some(file) = &mut self.file
-            && file.flush().is_err()
-        {
-            // The next letter opens the file again and reports what is wrong.
-            self.file = None;
-        }
-    }
-
-    /// Writes a line; false where the day's file is full.
-    fn write(&mut self, letter: &Letter<'_>) -> std::io::Result<bool> {
         let day = letter.arrival_us.div_euclid(86_400_000_000);
         if self.day != day || self.file.is_none() {
-            self.open(day)?;
+            self.flush();
+            if let Err(error) = self.open(day) {
+                self.report(&error);
+            }
         }
-        if self.written >= self.limits.max_file {
-            return Ok(false);
+        if self.file.is_none() || self.written + self.lines.len() as u64 >= self.limits.max_file {
+            self.metrics.dead_letters_dropped.add(1);
+            return;
         }
-        let line = line_of(letter);
-        let Some(file) = &mut self.file else { return Ok(false) };
-        let result = file.write_all(line.as_bytes());
-        if result.is_err() {
-            self.file = None;
+        self.lines.extend_from_slice(line_of(letter).as_bytes());
+        self.waiting += 1;
+        if self.lines.len() >= BUFFER_BYTES {
+            self.flush();
         }
-        result?;
-        self.written += line.len() as u64;
-        Ok(true)
+    }
+
+    /// Hands what was kept to the operating system, and counts it as kept or as dropped.
+    pub fn flush(&mut self) {
+        let Some(file) = self.file.as_mut().filter(|_| self.waiting > 0) else { return };
+        match file.write_all(&self.lines) {
+            Ok(()) => {
+                self.written += self.lines.len() as u64;
+                self.metrics.dead_letters.add(self.waiting);
+            }
+            Err(error) => {
+                // No half line may stay. The next letter opens the file again.
+                let _ = file.set_len(self.written);
+                self.file = None;
+                self.metrics.dead_letters_dropped.add(self.waiting);
+                self.report(&error);
+            }
+        }
+        self.lines.clear();
+        self.waiting = 0;
+    }
+
+    fn report(&mut self, error: &std::io::Error) {
+        if is_due(&mut self.error_logged_us, self.arrival_us) {
+            tracing::error!(%error, folder = %self.folder.display(),
+                "dead letters cannot be written; refused events are only counted");
+        }
     }
 
     fn open(&mut self, day: i64) -> std::io::Result<()> {
+        self.file = None;
         std::fs::create_dir_all(&self.folder)?;
         let path = self.folder.join(format!("{}.ndjson", date_of(day)));
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         self.written = file.metadata()?.len();
-        self.file = Some(BufWriter::new(file));
+        self.file = Some(file);
         if self.day != day {
             self.day = day;
             self.remove_old(day);
@@ -135,6 +151,16 @@ impl DeadLetters {
             }
         }
     }
+}
+
+/// Whether it is time for another log line of a kind, which is then noted.
+fn is_due(logged_us: &mut Option<i64>, now_us: i64) -> bool {
+    let interval_us = limits::LOG_EVERY_SECONDS * 1_000_000;
+    let due = logged_us.is_none_or(|at| now_us.saturating_sub(at) >= interval_us);
+    if due {
+        *logged_us = Some(now_us);
+    }
+    due
 }
 
 fn date_of(day: i64) -> String {
