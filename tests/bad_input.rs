@@ -4,7 +4,14 @@
 
 mod support;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use serde_json::Value;
+use summarizer::config::{Config, Format};
+use summarizer::event::Batch;
+use summarizer::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
+use summarizer::metrics::Metrics;
 use support::{NOON_US, TestServer};
 
 const CONFIG: &str = r#"
@@ -153,6 +160,69 @@ fn bad_events_are_counted_and_kept_and_harm_nothing() {
         assert!(letter["source"].as_str().unwrap().starts_with("ipc://"));
         assert!(line.len() < 200_000, "letters are bounded");
         assert!(letter.get("event").is_some() || letter.get("base64").is_some());
+    }
+}
+
+#[test]
+fn a_malformed_event_takes_none_of_its_neighbours_along() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    let good = format!(r#"{{"ts":{},"page":"good","n":1,"a":{{"b":"c"}}}}"#, now_ms());
+    let bad = [
+        r#"{"ts":1,"n":NaN,"a":{"b":"c"}}"#,
+        r#"{"ts":1,"page":"a } { \" ","n":}"#,
+        r#"{"ts":1,"page":"trunc"#,
+        r#"{"ts":1,"page":"odd " quote"}"#,
+        r#"{"ts":1,"a":{"b":"brace missing"}"#,
+        r#"{"ts":1,"page":"#,
+        r#"{"#,
+        r#"{"ts":1,"a":["bracket missing"}"#,
+    ];
+    let mut messages = Vec::new();
+    for bad in bad {
+        messages.push(format!("{good}\n{bad}\n{good}\n{good}"));
+        // On one line nothing says where a text ends that lacks its quote.
+        if !bad.ends_with("trunc") {
+            messages.push(format!("[{good},{bad},{good}, {good}]"));
+            messages.push(format!("{good}; {bad}; {good}{good}\n"));
+        }
+    }
+    // Written over several lines it is one event nevertheless.
+    messages.push(format!("{good}\n{{\n  \"ts\": 1,\n  \"n\": NaN,\n  \"x\": {{\n    \"y\": 1\n  }}\n}}\n{good}\n{good}"));
+    messages.iter().for_each(|message| push.send(message.as_str(), 0).unwrap());
+    let (good, bad) = (3 * messages.len() as u64, messages.len() as u64);
+    server.wait_for(good + bad);
+    let stats = server.ask(r#"{"get":"stats"}"#);
+    assert_eq!(stats["refused"], serde_json::json!({ "malformed_json": bad }));
+    let answer = server.ask(r#"{"summary":"pages","by":["page"],"select":["events","n"]}"#);
+    assert_eq!(answer["rows"], serde_json::json!([["good", good, good]]));
+}
+
+#[test]
+fn a_batch_is_full_when_its_texts_are_whatever_field_they_are_in() {
+    let config = Config::parse(CONFIG, Path::new("test.toml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    let metrics = Arc::new(Metrics::new(&reasons, 1, &[]));
+    let mut dead =
+        DeadLetters::new(folder.path().into(), config.dead_letters.clone(), Arc::clone(&metrics));
+    let schema = Arc::new(config.schema.clone());
+    let mut decoder = Decoder::new(Arc::clone(&schema), metrics);
+    let text = "t".repeat(1_000_000);
+    for member in ["note", "unknown"] {
+        let event = format!(r#"{{"ts":{},"{member}":"{text}"}}"#, now_ms());
+        let bytes = event.repeat(20).into_bytes();
+        let message = Message { bytes: &bytes, source: "test", format: Format::Auto };
+        let (mut progress, mut batches) = (Progress::default(), Vec::new());
+        let mut ended = false;
+        while !ended {
+            let mut batch = Batch::new(&schema);
+            batch.arrival_us = NOON_US;
+            ended = decoder.decode(&message, &mut progress, &mut batch, &mut dead);
+            batches.push(batch.len());
+        }
+        assert_eq!(batches, [5, 5, 5, 5], "{member}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A batch: about a thousand accepted events, in columns, numbered, with everything that
+//! A batch: accepted events, at most [`crate::limits::BATCH_EVENTS`], in columns, numbered, with everything that
 //! was sent. All that comes behind it is a function of batches and the configuration.
 
 use crate::config::{FieldType, Schema};
@@ -23,6 +23,8 @@ pub struct Batch {
     pub fields: Vec<Column>,
     /// What no field holds, as the text of JSON members: `"a":1,"b":[2]`.
     pub rest: TextColumn,
+    /// Bytes of all texts that were sent, in the fields and in `rest`.
+    pub text_bytes: usize,
 }
 
 impl Batch {
@@ -44,6 +46,7 @@ impl Batch {
             day: Vec::new(),
             fields: schema.fields.iter().map(|f| column(f.kind)).collect(),
             rest: TextColumn::default(),
+            text_bytes: 0,
         }
     }
 
@@ -68,5 +71,15 @@ impl Batch {
         self.day.clear();
         self.fields.iter_mut().for_each(Column::clear);
         self.rest.clear();
+        self.text_bytes = 0;
+    }
+
+    /// Bytes of memory that are kept for texts.
+    pub fn text_capacity(&self) -> usize {
+        let texts = self.fields.iter().filter_map(|column| match &column.values {
+            Values::Text(texts) => Some(texts),
+            _ => None,
+        });
+        texts.chain([&self.rest]).map(TextColumn::capacity).sum()
     }
 }

@@ -46,7 +46,7 @@ impl TextColumn {
     /// Closes the text that was written through [`TextColumn::open`].
     #[inline]
     pub fn end(&mut self) {
-        // A batch is closed at limits::BATCH_BYTES, far below 4 GiB.
+        // A batch is closed at limits::BATCH_BYTES, or one message beyond: far below 4 GiB.
         self.ends.push(self.bytes.len() as u32);
     }
 
@@ -72,9 +72,9 @@ impl TextColumn {
         self.ends.is_empty()
     }
 
-    /// Bytes of all texts together.
-    pub fn total_bytes(&self) -> usize {
-        self.bytes.len()
+    /// Bytes of text that fit into the memory that is kept.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Removes all texts, keeps the memory.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::dead_letters::{DeadLetters, Letter};
+use super::framing::{malformed_end, next_event, opening};
 use super::json::{JsonError, Scanner, Token};
 use super::members::{Member, Members, NodeId, ROOT};
 use super::protobuf::Rows;
@@ -35,6 +36,8 @@ pub struct Progress {
     rows: Option<Rows>,
     utf8: Option<bool>,
     any: bool,
+    /// Up to where the end of a malformed object was searched in vain.
+    searched: usize,
 }
 
 /// Reads messages for one schema.
@@ -142,7 +145,7 @@ impl Decoder {
                 return false;
             }
             progress.any = true;
-            let (end, result) = self.json_event(bytes, start, utf8);
+            let (end, result) = self.json_event(bytes, start, utf8, &mut progress.searched);
             progress.at = end;
             let result = result.and_then(|()| self.accept(bytes, batch));
             if let Err(reason) = result {
@@ -200,41 +203,28 @@ impl Decoder {
         bytes: &[u8],
         start: usize,
         utf8: bool,
+        searched: &mut usize,
     ) -> (usize, Result<(), Reason>) {
         self.stage.begin();
-        let line_end = || {
-            let rest = bytes[start..].iter().position(|&b| b == b'\n');
-            rest.map_or(bytes.len(), |at| start + at)
-        };
-        // A syslog header or a cookie may precede the object on its line.
-        let open = match bytes[start] {
-            b'{' => start,
-            _ => {
-                let end = line_end();
-                match bytes[start..end].iter().position(|&b| b == b'{') {
-                    Some(at) => start + at,
-                    None => return (end, Err(not_json(bytes, start, end))),
-                }
-            }
+        let open = match opening(bytes, start) {
+            Ok(open) => open,
+            Err(end) => return (end, Err(not_json(&bytes[start..end]))),
         };
         let mut scanner = Scanner::new(bytes, open + 1);
-        match self.object(bytes, &mut scanner, ROOT, 1) {
+        let error = match self.object(bytes, &mut scanner, ROOT, 1) {
             Ok(_) => {
                 let end = scanner.position();
-                if !utf8 && std::str::from_utf8(&bytes[start..end]).is_err() {
-                    return (end, Err(Reason::InvalidUtf8));
-                }
-                (end, Ok(()))
+                let is_text = utf8 || std::str::from_utf8(&bytes[start..end]).is_ok();
+                return (end, if is_text { Ok(()) } else { Err(Reason::InvalidUtf8) });
             }
-            Err(error) => {
-                let end = line_end();
-                let reason = match error {
-                    JsonError::TooDeep => Reason::TooDeep,
-                    JsonError::Malformed => not_json(bytes, start, end),
-                };
-                (end, Err(reason))
-            }
-        }
+            Err(error) => error,
+        };
+        let end = malformed_end(bytes, open, scanner.position(), searched);
+        let reason = match error {
+            JsonError::TooDeep => Reason::TooDeep,
+            JsonError::Malformed => not_json(&bytes[start..end]),
+        };
+        (end, Err(reason))
     }
 
     /// Reads the members of an object whose opening brace is taken. Returns whether every
@@ -391,14 +381,7 @@ pub(super) fn stage_time(stage: &mut Stage, schema: &Schema, bytes: &[u8], token
 
 /// Whether the batch should go before another event comes in.
 fn is_full(batch: &Batch) -> bool {
-    batch.len() >= limits::BATCH_EVENTS || batch.rest.total_bytes() >= limits::BATCH_BYTES
-}
-
-/// Skips what may stand between events: white space, the NUL that rsyslog may append, and
-/// what makes an array of them.
-fn next_event(bytes: &[u8], from: usize) -> Option<usize> {
-    let skip = |b: &u8| matches!(b, b' ' | b'\t' | b'\n' | b'\r' | 0 | b'[' | b',' | b']');
-    bytes.get(from..)?.iter().position(|b| !skip(b)).map(|at| from + at)
+    batch.len() >= limits::BATCH_EVENTS || batch.text_bytes >= limits::BATCH_BYTES
 }
 
 fn trim_end(bytes: &[u8]) -> &[u8] {
@@ -406,8 +389,8 @@ fn trim_end(bytes: &[u8]) -> &[u8] {
     &bytes[..end.map_or(0, |at| at + 1)]
 }
 
-fn not_json(bytes: &[u8], start: usize, end: usize) -> Reason {
-    match std::str::from_utf8(&bytes[start..end]) {
+fn not_json(bytes: &[u8]) -> Reason {
+    match std::str::from_utf8(bytes) {
         Ok(_) => Reason::MalformedJson,
         Err(_) => Reason::InvalidUtf8,
     }

@@ -1,11 +1,13 @@
 //! Events come in: a message from a socket becomes events in a batch.
 //!
 //! [`socket`] receives, [`decode`] reads a message into a [`crate::event::Batch`], with
-//! [`json`] and [`protobuf`] for the two forms and [`stage`] for the rule that an event is
-//! taken whole or not at all; [`dead_letters`] keeps what was refused.
+//! [`framing`] for where events begin, [`json`] and [`protobuf`] for the two forms and
+//! [`stage`] for the rule that an event is taken whole or not at all; [`dead_letters`] keeps
+//! what was refused.
 
 pub mod dead_letters;
 pub mod decode;
+pub mod framing;
 pub mod json;
 pub mod members;
 pub mod protobuf;

@@ -239,17 +239,25 @@ impl Stage {
     ) {
         batch.time_us.push(time_us);
         batch.day.push(day);
+        let mut text_bytes = self.rest.len();
         for &field in record_fields {
             batch.fields[field].push(match self.staged[field] {
                 Staged::Null => Value::Null,
-                Staged::Source(span) => Value::Text(span.of(source)),
-                Staged::Scratch(span) => Value::Text(span.of(&self.scratch)),
+                Staged::Source(span) => {
+                    text_bytes += span.len();
+                    Value::Text(span.of(source))
+                }
+                Staged::Scratch(span) => {
+                    text_bytes += span.len();
+                    Value::Text(span.of(&self.scratch))
+                }
                 Staged::Int(i) => Value::Int(i),
                 Staged::Float(f) => Value::Float(f),
                 Staged::Bool(b) => Value::Bool(b),
             });
         }
         batch.rest.push(&self.rest);
+        batch.text_bytes += text_bytes;
     }
 }
 

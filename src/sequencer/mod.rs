@@ -289,6 +289,8 @@ impl Sequencer {
         // Shards are done with batches in the order in which they were sent.
         if let Some(oldest) = self.sent.pop_front() {
             match Arc::try_unwrap(oldest) {
+                // Memory that a few large events have made large goes back.
+                Ok(work) if work.batch.text_capacity() > 4 * limits::BATCH_BYTES => {}
                 Ok(mut work) => {
                     work.batch.clear();
                     return work;
@@ -363,6 +365,7 @@ impl Sequencer {
             }
         }
         self.flush();
+        self.parts.dead.flush();
         let cut_short = last.elapsed() < DRAIN_QUIET;
         if cut_short {
             tracing::warn!("senders did not fall silent; what they have in flight is lost to us");

@@ -1,0 +1,126 @@
+//! Where the events of a message begin, and where one ends that is not JSON: a malformed
+//! event must not take those behind it along. Every byte is looked at a bounded number of
+//! times, whatever a message holds.
+
+/// Where the next event starts. Skips what may stand between events: white space, the NUL
+/// that rsyslog may append, and what makes an array of them (an array in an array does not).
+pub fn next_event(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut in_array = false;
+    for (at, byte) in bytes.iter().enumerate().skip(from) {
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' | 0 | b',' => {}
+            b']' => in_array = false,
+            b'[' if !in_array => in_array = true,
+            _ => return Some(at),
+        }
+    }
+    None
+}
+
+/// The opening brace of an event, or the end of its line where there is none. A syslog header
+/// or a cookie may precede the brace.
+pub fn opening(bytes: &[u8], start: usize) -> Result<usize, usize> {
+    match brace_or_line(bytes, start) {
+        end if bytes.get(end) == Some(&b'{') => Ok(end),
+        end => Err(end),
+    }
+}
+
+/// The end of a malformed object that opens at `open` and was understood up to `error`.
+///
+/// It ends with its closing brace. It was cut short, or its quotes are broken, where there is
+/// none, or where a line begins in it that is neither indented nor closes anything; then the
+/// next line, or the next brace behind the error, may be a good event. No search is made where
+/// one has failed before: `searched` says up to where.
+pub fn malformed_end(bytes: &[u8], open: usize, error: usize, searched: &mut usize) -> usize {
+    if open >= *searched {
+        match closing(bytes, open) {
+            Ok(end) => return end,
+            Err(end) => *searched = end,
+        }
+    }
+    brace_or_line(bytes, error.max(open + 1))
+}
+
+/// The first opening brace or line feed, or the end.
+fn brace_or_line(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or_default();
+    rest.iter().position(|b| matches!(b, b'{' | b'\n')).map_or(bytes.len(), |at| from + at)
+}
+
+/// The end of the object that opens at `open`; an error says up to where there is none.
+fn closing(bytes: &[u8], open: usize) -> Result<usize, usize> {
+    let (mut depth, mut at) = (0usize, open);
+    let mut in_text = false;
+    while let Some(&byte) = bytes.get(at) {
+        at += 1;
+        match (byte, in_text) {
+            (b'"', _) => in_text = !in_text,
+            (b'\\', true) => at += 1,
+            (b'\n', true) => return Err(at),
+            (b'{', false) => depth += 1,
+            (b'}', false) => {
+                depth -= 1;
+                if depth == 0 {
+                    return Ok(at);
+                }
+            }
+            (b'\n', false) => {
+                let next = bytes.get(at).unwrap_or(&b' ');
+                if !matches!(next, b' ' | b'\t' | b'\r' | b'\n' | b'}' | b']') {
+                    return Ok(at);
+                }
+            }
+            _ => {}
+        }
+    }
+    Err(bytes.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pieces of a message, all its objects being malformed at their second byte.
+    fn pieces(message: &str) -> Vec<&str> {
+        let bytes = message.as_bytes();
+        let (mut at, mut searched, mut pieces) = (0, 0, Vec::new());
+        while let Some(start) = next_event(bytes, at) {
+            at = match opening(bytes, start) {
+                Ok(open) => malformed_end(bytes, open, open + 1, &mut searched),
+                Err(end) => end,
+            };
+            assert!(at > start, "it gets on");
+            pieces.push(message[start..at].trim_end());
+        }
+        pieces
+    }
+
+    #[test]
+    fn a_malformed_object_ends_at_its_brace_or_before_what_may_be_another() {
+        for (message, expected) in [
+            ("{x}{y},{z}", &["{x}", "{y}", "{z}"][..]),
+            ("[{x}, {y}]", &["{x}", "{y}"]),
+            (r#"{"}":{},"\"}":1},{y}"#, &[r#"{"}":{},"\"}":1}"#, "{y}"]),
+            ("{x\n  {\n  }\n}\n{y}", &["{x\n  {\n  }\n}", "{y}"]),
+            ("{x\n{y}\n<13> {z}", &["{x", "{y}", "<13> {z}"]),
+            ("{\"x\n{y}", &["{\"x", "{y}"]),
+            (r#"[{"x" "},{y}]"#, &[r#"{"x" "},"#, "{y}]"]),
+            ("{x {y {z", &["{x", "{y", "{z"]),
+            ("none\n@cee: {x}", &["none", "@cee: {x}"]),
+            ("[[[", &["[["]),
+            ("[],[]\0\r\n", &[]),
+        ] {
+            assert_eq!(pieces(message), expected, "{message}");
+        }
+    }
+
+    #[test]
+    fn no_message_takes_more_than_a_few_looks_at_each_byte() {
+        // Were each brace's end searched to the end of the message, this would take hours.
+        let messages = ["{", "{\"", "x{x}", "{\n", "{\"\n", "{ "].map(|part| part.repeat(1 << 21));
+        for message in &messages {
+            assert!(pieces(message).len() >= 1 << 20);
+        }
+    }
+}
