@@ -214,6 +214,61 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
 }
 
 #[test]
+fn what_a_field_is_read_from_is_part_of_its_meaning() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+field = [
+  { name = "url" },
+  { name = "host", derive = "lower(url)" },
+  { name = "site", derive = "prefix(host, 3)" },
+  { name = "code", type = "int" },
+  { name = "n", type = "int" },
+]
+[event]
+time = { field = "ts", format = "unix_s" }
+[[summary]]
+name = "sites"
+dimensions = ["site"]
+where = "code is not null"
+aggregates = [{ name = "sum", sum = "n" }, { name = "some", count = true, where = "n > 1" }]
+"#;
+    let mut server = TestServer::start(folder.path(), text);
+    server.push().send(r#"{"ts":1795000000,"url":"A","n":2,"code":200}"#, 0).unwrap();
+    server.wait_for(1);
+
+    let (sum, some) = ("{ name = \"sum\", sum = \"n\" }", "{ name = \"some\", ");
+    for (from, to, said) in [
+        ("name = \"url\"", "name = \"url\", from = \"to.url\"", "lower(url string from to.url)"),
+        ("name = \"url\"", r"name = 'url', from = 'to\.url'", r"lower(url string from to\.url)"),
+        ("lower(url)", "prefix(url, 9)", "site prefix(prefix(url string, 9), 3)"),
+        (
+            "\"code\", type = \"int\"",
+            "\"code\"",
+            "its filter changed from \"code IS NOT NULL, with code int\" to \"code IS NOT NULL, with \
+             code string\"",
+        ),
+        ("\"code\",", "\"code\", from = \"c\",", "its filter changed"),
+        ("\"n\", type", "\"n\", from = \"m\", type", "\"sum of n int\" to \"sum of n int from m\""),
+        // The same of an aggregate's filter alone.
+        ("n > 1", "n > 1 and url = 'a'", "with n int, url string"),
+        ("n > 1", "n > 1 and site = 'a'", "with n int, site prefix(lower(url string), 3)"),
+    ] {
+        let error = server.restart_with(&text.replace(from, to)).unwrap_err();
+        assert!(error.contains(said), "{to}: {error}");
+        assert!(error.contains("another name") && error.contains("rebuild"), "{error}");
+    }
+    // Another order of fields and aggregates, and a default written out.
+    let same = text
+        .replace("  { name = \"code\", type = \"int\" },\n", "")
+        .replace("field = [", "field = [{ name = \"code\", from = \"code\", type = \"int\" },")
+        .replace(sum, "SUM")
+        .replace(&format!("SUM, {some}"), some)
+        .replace(" }]", &format!(" }}, {sum}]"));
+    assert_ne!(same, text);
+    server.restart_with(&same).unwrap();
+}
+
+#[test]
 fn the_demo_keeps_out_of_folders_in_use_and_shows_counts_without_a_terminal() {
     let folder = tempfile::tempdir().unwrap();
     let run = |arguments: &[&str]| {
