@@ -7,28 +7,7 @@ mod support;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use support::process::{PROGRAM, Process};
-
-/// A configuration that asks at `folder/ask`.
-fn config(folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        r#"
-data_dir = "{folder}/data"
-field = [{{ name = "page" }}, {{ name = "n", type = "int" }}, {{ name = "user" }}]
-[ingest.zmq]
-bind = "tcp://127.0.0.1:*"
-[query.zmq]
-bind = "ipc://{folder}/ask"
-[event]
-time = {{ field = "ts", format = "unix_s" }}
-[[summary]]
-name = "pages"
-dimensions = ["page"]
-aggregates = [{{ name = "events", count = true }}]
-"#
-    )
-}
+use support::process::{PROGRAM, Process, config};
 
 /// The day of the events that a [`Process`] sends.
 const DAY: &str = "2026-11-18";

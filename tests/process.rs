@@ -5,32 +5,11 @@
 
 mod support;
 
-use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::json;
 use support::TestServer;
-use support::process::{PROGRAM, Process, serve};
-
-fn config(folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        r#"
-data_dir = "{folder}/data"
-field = [{{ name = "page" }}, {{ name = "n", type = "int" }}, {{ name = "user" }}]
-[ingest.zmq]
-bind = "tcp://127.0.0.1:*"
-[query.zmq]
-bind = "ipc://{folder}/ask"
-[event]
-time = {{ field = "ts", format = "unix_s" }}
-[[summary]]
-name = "pages"
-dimensions = ["page"]
-aggregates = [{{ name = "events", count = true }}, {{ name = "n", sum = "n" }}]
-"#
-    )
-}
+use support::process::{PROGRAM, Process, config, serve};
 
 /// Runs a command that must fail; gives its one line of stderr.
 fn refused(command: &mut Command) -> String {
