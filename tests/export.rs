@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -48,6 +49,27 @@ fn the_server_of_the_folder_is_asked_not_that_of_the_configuration() {
     first.wait();
     let (ended_well, text) = export(other.path(), &["--day", DAY, "--data-dir", data[3]]);
     assert!(ended_well && text.contains("\"rows\":10"), "{text}");
+}
+
+#[test]
+fn an_export_without_a_server_lets_senders_hold_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("run/state");
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    let key = format!("state_file = \"{}\"\n[query.zmq]", state.display());
+    let process =
+        Process::start(folder.path(), &config(folder.path()).replace("[query.zmq]", &key));
+    process.send(0, 10);
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    let written = || std::fs::metadata(&state).map(|m| (m.ino(), m.mtime_nsec())).ok();
+    let left = written();
+    assert!(left.is_some(), "the stop left none");
+    assert!(export(folder.path(), &["--day", DAY]).0);
+    assert_eq!(written(), left, "it is not the one that the server left");
+    // Nor does it make one where there is none, or mind that it cannot.
+    std::fs::remove_dir_all(folder.path().join("run")).unwrap();
+    assert!(export(folder.path(), &["--day", DAY]).0);
 }
 
 #[test]

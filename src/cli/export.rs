@@ -91,6 +91,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn publish_here(mut config: Config, question: &str) -> anyhow::Result<String> {
     config.ingest.bind = vec!["tcp://127.0.0.1:*".to_owned()];
     config.query.bind = vec!["tcp://127.0.0.1:*".to_owned()];
+    // Senders that hold back must not go on: nobody is there to receive.
+    config.ingest.state_file = None;
     let server = Server::start(config, Clock::system())?;
     let answer = server.responder().respond(question.as_bytes());
     server.stop()?;
