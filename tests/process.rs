@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
 
 use serde_json::json;
@@ -61,6 +62,23 @@ fn a_second_signal_ends_at_once() {
     process.signal("-TERM");
     assert_eq!(process.wait().code(), Some(1));
     sending.join().unwrap();
+}
+
+/// Whoever sends belongs to another user, and the unit has a strict mask.
+#[test]
+fn others_can_read_that_they_are_to_hold_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let key = format!("state_file = \"{}\"\n[query.zmq]", state.display());
+    let text = config(folder.path()).replace("[query.zmq]", &key);
+    std::fs::write(folder.path().join("s.toml"), text).unwrap();
+    let mut masked = Command::new("sh");
+    masked.args(["-c", "umask 0077; exec \"$0\" serve -c \"$1\"", PROGRAM]);
+    let process = Process::of(masked.arg(folder.path().join("s.toml")), folder.path());
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    assert_eq!(std::fs::metadata(&state).unwrap().mode() & 0o777, 0o644);
+    assert_eq!(std::fs::read_to_string(&state).unwrap(), "SUSPENDED");
 }
 
 #[test]
