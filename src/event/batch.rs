@@ -1,4 +1,4 @@
-//! A batch: about a thousand accepted events, in columns, numbered, with everything that
+//! A batch: up to two thousand accepted events, in columns, numbered, with everything that
 //! was sent. All that comes behind it is a function of batches and the configuration.
 
 use crate::config::{FieldType, Schema};
