@@ -11,6 +11,8 @@ use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Sum
 use crate::key::KeyValue;
 use crate::row::state::{OVERFLOWED, Scalar, State, float_of_word};
 
+pub use crate::event::date;
+
 /// One value of an answer or a file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
@@ -117,12 +119,6 @@ impl Cell {
             },
         }
     }
-}
-
-/// A day as YYYY-MM-DD.
-pub fn date(day: i32) -> jiff::civil::Date {
-    let epoch = jiff::civil::date(1970, 1, 1);
-    epoch.checked_add(jiff::Span::new().days(i64::from(day))).unwrap_or(epoch)
 }
 
 /// The day of YYYY-MM-DD.

@@ -252,11 +252,17 @@ impl Server {
         &self.responder
     }
 
-    /// Whether a thread that must not end has ended.
+    /// Whether a thread has ended without which nothing can be stored, so that a [`Server::stop`]
+    /// would wait for ever.
     pub fn is_broken(&self) -> bool {
         self.sequencer.is_finished()
             || self.writer.is_finished()
             || self.shards.iter().any(JoinHandle::is_finished)
+    }
+
+    /// Whether a thread has ended that publishes or answers. Everything can still be stored.
+    pub fn is_half_alive(&self) -> bool {
+        self.publisher.is_finished() || self.answers.is_finished()
     }
 
     /// Stops: publishes nothing more, receives what senders have in flight, writes the last
@@ -337,3 +343,6 @@ fn layouts(config: &Config, registry: &Registry) -> (Vec<Arc<Layout>>, Vec<u32>)
     };
     schema.summaries.iter().filter_map(make).unzip()
 }
+
+#[cfg(test)]
+mod tests;

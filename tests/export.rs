@@ -4,31 +4,11 @@
 
 mod support;
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use support::process::{PROGRAM, Process};
-
-/// A configuration that asks at `folder/ask`.
-fn config(folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        r#"
-data_dir = "{folder}/data"
-field = [{{ name = "page" }}, {{ name = "n", type = "int" }}, {{ name = "user" }}]
-[ingest.zmq]
-bind = "tcp://127.0.0.1:*"
-[query.zmq]
-bind = "ipc://{folder}/ask"
-[event]
-time = {{ field = "ts", format = "unix_s" }}
-[[summary]]
-name = "pages"
-dimensions = ["page"]
-aggregates = [{{ name = "events", count = true }}]
-"#
-    )
-}
+use support::process::{PROGRAM, Process, config};
 
 /// The day of the events that a [`Process`] sends.
 const DAY: &str = "2026-11-18";
@@ -72,6 +52,29 @@ fn the_server_of_the_folder_is_asked_not_that_of_the_configuration() {
 }
 
 #[test]
+fn an_export_without_a_server_lets_senders_hold_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("run/state");
+    std::fs::create_dir(folder.path().join("run")).unwrap();
+    let key = format!("state_file = \"{}\"\n[query.zmq]", state.display());
+    let process =
+        Process::start(folder.path(), &config(folder.path()).replace("[query.zmq]", &key));
+    process.send(0, 10);
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    let written = || std::fs::metadata(&state).map(|m| (m.ino(), m.mtime_nsec())).ok();
+    let left = written();
+    assert!(left.is_some(), "the stop left none");
+    assert!(export(folder.path(), &["--day", DAY]).0);
+    let (_, text) = export(folder.path(), &["--day", "2020-01-01"]);
+    assert_eq!(text.trim_end(), "summarizer: there are no rows of 2020-01-01");
+    assert_eq!(written(), left, "it is not the one that the server left");
+    // Nor does it make one where there is none, or mind that it cannot.
+    std::fs::remove_dir_all(folder.path().join("run")).unwrap();
+    assert!(export(folder.path(), &["--day", DAY]).0);
+}
+
+#[test]
 fn what_cannot_be_published_is_said_at_once() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
@@ -87,7 +90,8 @@ fn what_cannot_be_published_is_said_at_once() {
 
     std::fs::create_dir(&data).unwrap();
     let (_, text) = export(path, &["--day", DAY]);
-    assert_eq!(text.trim_end(), format!("summarizer: there are no rows of {DAY}"));
+    assert!(text.contains(&format!("there is no store in {}", data.display())), "{text}");
+    assert_eq!(std::fs::read_dir(&data).unwrap().count(), 0, "something was made");
 
     // A folder that is held by somebody who does not answer.
     let lock = std::fs::File::create(data.join("lock")).unwrap();

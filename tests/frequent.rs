@@ -6,16 +6,12 @@
 mod support;
 
 use std::collections::BTreeMap;
-use std::io::Read;
 
 use prost::Message;
 use serde_json::{Value, json};
 use summarizer::clock::Clock;
 use summarizer::ingest::wire;
-use support::{NOON_US, TestServer, real_data};
-
-/// An hour after the midnight that ends the day of the edits.
-const NEXT_DAY_US: i64 = 1_442_106_000_000_000;
+use support::{NOON_US, TestServer, with_edits};
 
 const CONFIG: &str = r#"
 shards = 2
@@ -43,27 +39,6 @@ derived = [{ name = "kept", sql = "some.count / pages.count" }]
 "#;
 
 type Counts = BTreeMap<String, u64>;
-
-/// A server that has all edits, half of them stored and half live; and the edits.
-fn filled(folder: &std::path::Path) -> Option<(TestServer, Vec<Value>)> {
-    let data = real_data("wikiticker")?;
-    let file = std::fs::File::open(data.join("wikiticker-2015-09-12-sampled.json.gz")).unwrap();
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
-    let lines: Vec<&str> = text.lines().collect();
-    let mut server = TestServer::start_with(folder, CONFIG, Clock::manual(NEXT_DAY_US));
-    let (stored, live) = lines.split_at(lines.len() / 2);
-    for (part, last) in [(stored, false), (live, true)] {
-        let push = server.push();
-        part.chunks(100).for_each(|chunk| push.send(chunk.join("\n").as_str(), 0).unwrap());
-        server.wait_for(part.len() as u64);
-        if !last {
-            server.restart_with(CONFIG).unwrap();
-        }
-    }
-    let events = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    Some((server, events))
-}
 
 fn counts<'e>(events: impl Iterator<Item = &'e Value>, field: &str) -> Counts {
     let mut counts = Counts::new();
@@ -98,7 +73,7 @@ fn check(list: &Value, truth: &Counts, context: &str) -> u64 {
 #[test]
 fn frequent_values_are_those_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
-    let Some((server, events)) = filled(folder.path()) else { return };
+    let Some((server, events)) = with_edits(folder.path(), CONFIG) else { return };
 
     // All pages are kept: the ten most edited ones are those that are known of this file.
     let answer = server.ask(

@@ -5,32 +5,12 @@
 
 mod support;
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Command, Output};
 
 use serde_json::json;
 use support::TestServer;
-use support::process::{PROGRAM, Process, serve};
-
-fn config(folder: &Path) -> String {
-    let folder = folder.display();
-    format!(
-        r#"
-data_dir = "{folder}/data"
-field = [{{ name = "page" }}, {{ name = "n", type = "int" }}, {{ name = "user" }}]
-[ingest.zmq]
-bind = "tcp://127.0.0.1:*"
-[query.zmq]
-bind = "ipc://{folder}/ask"
-[event]
-time = {{ field = "ts", format = "unix_s" }}
-[[summary]]
-name = "pages"
-dimensions = ["page"]
-aggregates = [{{ name = "events", count = true }}, {{ name = "n", sum = "n" }}]
-"#
-    )
-}
+use support::process::{PROGRAM, Process, config, serve};
 
 /// Runs a command that must fail; gives its one line of stderr.
 fn refused(command: &mut Command) -> String {
@@ -82,6 +62,23 @@ fn a_second_signal_ends_at_once() {
     process.signal("-TERM");
     assert_eq!(process.wait().code(), Some(1));
     sending.join().unwrap();
+}
+
+/// Whoever sends belongs to another user, and the unit has a strict mask.
+#[test]
+fn others_can_read_that_they_are_to_hold_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let key = format!("state_file = \"{}\"\n[query.zmq]", state.display());
+    let text = config(folder.path()).replace("[query.zmq]", &key);
+    std::fs::write(folder.path().join("s.toml"), text).unwrap();
+    let mut masked = Command::new("sh");
+    masked.args(["-c", "umask 0077; exec \"$0\" serve -c \"$1\"", PROGRAM]);
+    let process = Process::of(masked.arg(folder.path().join("s.toml")), folder.path());
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    assert_eq!(std::fs::metadata(&state).unwrap().mode() & 0o777, 0o644);
+    assert_eq!(std::fs::read_to_string(&state).unwrap(), "SUSPENDED");
 }
 
 #[test]
@@ -211,6 +208,61 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
     }
     server.restart_with(&more.replace("shards", "# shards")).unwrap();
     assert_eq!(server.ask(r#"{"summary":"pages"}"#)["rows"], json!([[1, 1, top, 2, 3]]));
+}
+
+#[test]
+fn what_a_field_is_read_from_is_part_of_its_meaning() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"
+field = [
+  { name = "url" },
+  { name = "host", derive = "lower(url)" },
+  { name = "site", derive = "prefix(host, 3)" },
+  { name = "code", type = "int" },
+  { name = "n", type = "int" },
+]
+[event]
+time = { field = "ts", format = "unix_s" }
+[[summary]]
+name = "sites"
+dimensions = ["site"]
+where = "code is not null"
+aggregates = [{ name = "sum", sum = "n" }, { name = "some", count = true, where = "n > 1" }]
+"#;
+    let mut server = TestServer::start(folder.path(), text);
+    server.push().send(r#"{"ts":1795000000,"url":"A","n":2,"code":200}"#, 0).unwrap();
+    server.wait_for(1);
+
+    let (sum, some) = ("{ name = \"sum\", sum = \"n\" }", "{ name = \"some\", ");
+    for (from, to, said) in [
+        ("name = \"url\"", "name = \"url\", from = \"to.url\"", "lower(url string from to.url)"),
+        ("name = \"url\"", r"name = 'url', from = 'to\.url'", r"lower(url string from to\.url)"),
+        ("lower(url)", "prefix(url, 9)", "site prefix(prefix(url string, 9), 3)"),
+        (
+            "\"code\", type = \"int\"",
+            "\"code\"",
+            "its filter changed from \"code IS NOT NULL, with code int\" to \"code IS NOT NULL, with \
+             code string\"",
+        ),
+        ("\"code\",", "\"code\", from = \"c\",", "its filter changed"),
+        ("\"n\", type", "\"n\", from = \"m\", type", "\"sum of n int\" to \"sum of n int from m\""),
+        // The same of an aggregate's filter alone.
+        ("n > 1", "n > 1 and url = 'a'", "with n int, url string"),
+        ("n > 1", "n > 1 and site = 'a'", "with n int, site prefix(lower(url string), 3)"),
+    ] {
+        let error = server.restart_with(&text.replace(from, to)).unwrap_err();
+        assert!(error.contains(said), "{to}: {error}");
+        assert!(error.contains("another name") && error.contains("rebuild"), "{error}");
+    }
+    // Another order of fields and aggregates, and a default written out.
+    let same = text
+        .replace("  { name = \"code\", type = \"int\" },\n", "")
+        .replace("field = [", "field = [{ name = \"code\", from = \"code\", type = \"int\" },")
+        .replace(sum, "SUM")
+        .replace(&format!("SUM, {some}"), some)
+        .replace(" }]", &format!(" }}, {sum}]"));
+    assert_ne!(same, text);
+    server.restart_with(&same).unwrap();
 }
 
 #[test]

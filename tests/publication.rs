@@ -114,3 +114,27 @@ fn a_day_is_published_after_its_midnight_and_again_when_it_is_quiet() {
     let today = server.ask(r#"{"export":"pages","day":"2026-11-21"}"#);
     assert_eq!(today["export"][0]["complete"], false, "{today}");
 }
+
+#[test]
+fn no_day_is_deleted_before_it_was_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = CONFIG.to_owned() + "retain_days = 1\n[checkpoint]\ninterval = \"50ms\"\n";
+    let mut server = TestServer::start(folder.path(), &config);
+    send(&server, NOON_US / 1_000_000, "old", "a");
+    server.stop();
+    // It closes, and is beyond retention, while nobody is there.
+    server.clock.advance(Duration::from_secs(10 * 86_400));
+    server.restart_with(&config).unwrap();
+    let published = wait_for_file(&server, "2026-11-20.csv");
+    assert!(published["2026-11-20.csv"].contains("2026-11-20,old,1,"), "{published:?}");
+    assert_eq!(server.ask(r#"{"summary":"pages"}"#)["rows"][0][0], 1);
+
+    // The next midnight takes it along.
+    server.clock.advance(Duration::from_secs(86_400));
+    send(&server, server.clock.now_us() / 1_000_000, "new", "a");
+    let begun = Instant::now();
+    let rows = r#"{"summary":"pages","by":["page"],"select":["events"]}"#;
+    while server.ask(rows)["rows"] != serde_json::json!([["new", 1]]) {
+        assert!(begun.elapsed() < PATIENCE, "{}", server.ask(rows));
+    }
+}

@@ -20,7 +20,7 @@ struct Rsyslog(Child);
 impl Rsyslog {
     fn start(folder: &Path, port: u16) -> Self {
         let read = |name: &str| {
-            let ops = Path::new(env!("CARGO_MANIFEST_DIR")).join("ops/rsyslog");
+            let ops = Path::new("ops/rsyslog");
             std::fs::read_to_string(ops.join(name)).unwrap()
         };
         for name in ["in", "spool"] {

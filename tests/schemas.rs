@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use summarizer::config::Config;
 
 fn schemas() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas");
+    let folder = Path::new("schemas");
     let entries = std::fs::read_dir(folder).expect("schemas/ is there");
     let mut paths: Vec<_> = entries.map(|e| e.expect("it can be listed").path()).collect();
     paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));

@@ -7,17 +7,12 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
 use std::process::Command;
 
 use prost::Message;
 use serde_json::{Value, json};
-use summarizer::clock::Clock;
 use summarizer::ingest::wire;
-use support::{TestServer, real_data};
-
-/// An hour after the midnight that ends the day of the edits.
-const NEXT_DAY_US: i64 = 1_442_106_000_000_000;
+use support::{TestServer, with_edits};
 
 const CONFIG: &str = r#"
 shards = 2
@@ -48,30 +43,14 @@ aggregates = [{ name = "edits", count = true }]
 
 type Sets = BTreeMap<String, BTreeSet<String>>;
 
-/// A server that has all edits, half of them stored and half live; and the users by channel
-/// and by page.
+/// A server that has all edits, and the users by channel and by page.
 fn filled(folder: &std::path::Path) -> Option<(TestServer, Sets, Sets)> {
-    let data = real_data("wikiticker")?;
-    let file = std::fs::File::open(data.join("wikiticker-2015-09-12-sampled.json.gz")).unwrap();
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    let (server, events) = with_edits(folder, CONFIG)?;
     let (mut channels, mut pages) = (Sets::new(), Sets::new());
-    let lines: Vec<&str> = text.lines().collect();
-    for line in &lines {
-        let event: Value = serde_json::from_str(line).unwrap();
+    for event in events {
         let text = |name: &str| event[name].as_str().unwrap().to_owned();
         channels.entry(text("channel")).or_default().insert(text("user"));
         pages.entry(text("page")).or_default().insert(text("user"));
-    }
-    let mut server = TestServer::start_with(folder, CONFIG, Clock::manual(NEXT_DAY_US));
-    let (stored, live) = lines.split_at(lines.len() / 2);
-    for (part, last) in [(stored, false), (live, true)] {
-        let push = server.push();
-        part.chunks(100).for_each(|chunk| push.send(chunk.join("\n").as_str(), 0).unwrap());
-        server.wait_for(part.len() as u64);
-        if !last {
-            server.restart_with(CONFIG).unwrap();
-        }
     }
     Some((server, channels, pages))
 }

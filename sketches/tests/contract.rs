@@ -428,7 +428,7 @@ fn golden<S: Sketch>(kind: &Kind<S>, name: &str, size: usize) {
 /// The bytes of a golden file, which must be `now`.
 fn stored(name: &str, now: Vec<u8>) -> Vec<u8> {
     let words: Vec<&str> = name.split([' ', ',']).filter(|word| !word.is_empty()).collect();
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = std::path::Path::new("tests/golden");
     let path = folder.join(words.join("-") + ".bin");
     if !path.exists() && std::env::var_os("SKETCHES_WRITE_GOLDEN").is_some() {
         std::fs::write(&path, &now).unwrap();

@@ -22,7 +22,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = args.configured.load()?;
     let folder = config.data_dir.join("store");
-    let stored = folder.join("CURRENT").exists();
+    let stored = Store::is_in(&folder);
     if stored {
         let store = Store::open_read_only(&folder)?;
         Registry::resolve(&store, &config.schema)?;

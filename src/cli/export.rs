@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::output::parse_date;
 use crate::server::{Server, question_address};
+use crate::store::Store;
 
 /// Longest wait for a server that is publishing.
 const LONGEST: Duration = Duration::from_secs(3600);
@@ -50,7 +51,6 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("--day {} is not a day; expected one such as 2026-11-20", args.day);
     }
     let config = args.configured.load()?;
-    // To publish nothing must not make a folder.
     let folder = &config.data_dir;
     if !folder.is_dir() {
         bail!("{} is not a folder; name that of the server with --data-dir", folder.display());
@@ -68,6 +68,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             let asked = ask(address, &question, LONGEST);
             asked.with_context(|| format!("asking the server that has {}", folder.display()))?
         }
+        // To publish nothing must not make anything.
+        None if !Store::is_in(&folder.join("store")) => bail!(
+            "there is no store in {}; name the folder of the server with --data-dir",
+            folder.display()
+        ),
         None => publish_here(config, &question)?,
     };
     let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
@@ -91,6 +96,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn publish_here(mut config: Config, question: &str) -> anyhow::Result<String> {
     config.ingest.bind = vec!["tcp://127.0.0.1:*".to_owned()];
     config.query.bind = vec!["tcp://127.0.0.1:*".to_owned()];
+    // Senders that hold back must not go on: nobody is there to receive.
+    config.ingest.state_file = None;
     let server = Server::start(config, Clock::system())?;
     let answer = server.responder().respond(question.as_bytes());
     server.stop()?;

@@ -54,6 +54,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         if server.is_broken() {
             bail!("a thread failed; see the log, and start again");
         }
+        if server.is_half_alive() {
+            server.stop()?;
+            bail!("a thread ended; see the log, and start again");
+        }
         std::thread::sleep(Duration::from_millis(20));
     }
     tracing::info!("stopping: receiving what is in flight, then writing everything to the store");

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AggregateKind, Derivation, Field, FieldSource, Schema, Summary, family_name};
+use super::{AggregateKind, Derivation, FieldSource, Filter, Schema, Summary, family_name};
 
 /// A summary as far as stored rows depend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -12,7 +12,7 @@ pub struct Definition {
     pub zone: String,
     /// Dimensions, in the order of the key.
     pub dimensions: Vec<DimensionDefinition>,
-    /// Canonical text of the filter; empty: none.
+    /// The filter and the fields that it reads; empty: none.
     pub filter: String,
     /// Aggregates by name.
     pub aggregates: Vec<AggregateDefinition>,
@@ -23,7 +23,7 @@ pub struct Definition {
 pub struct DimensionDefinition {
     /// Its name.
     pub name: String,
-    /// Its type and, where derived, how.
+    /// Its type and where it comes from.
     pub kind: String,
 }
 
@@ -34,16 +34,13 @@ pub struct AggregateDefinition {
     pub name: String,
     /// Kind, field, type and parameters.
     pub kind: String,
-    /// Canonical text of the filter; empty: none.
+    /// The filter and the fields that it reads; empty: none.
     pub filter: String,
 }
 
 impl Definition {
     /// The definition of a summary.
     pub fn of(schema: &Schema, summary: &Summary) -> Self {
-        let text = |filter: &Option<super::Filter>| {
-            filter.as_ref().map_or_else(String::new, |f| f.sql.clone())
-        };
         Self {
             zone: schema.zone_name.clone(),
             dimensions: summary
@@ -51,17 +48,17 @@ impl Definition {
                 .iter()
                 .map(|&d| DimensionDefinition {
                     name: schema.fields[d].name.clone(),
-                    kind: describe_field(schema, &schema.fields[d]),
+                    kind: schema.describe(d),
                 })
                 .collect(),
-            filter: text(&summary.filter),
+            filter: schema.describe_filter(summary.filter.as_ref()),
             aggregates: summary
                 .aggregates
                 .iter()
                 .map(|a| AggregateDefinition {
                     name: a.name.clone(),
-                    kind: describe_aggregate(schema, &a.kind),
-                    filter: text(&a.filter),
+                    kind: schema.describe_aggregate(&a.kind),
+                    filter: schema.describe_filter(a.filter.as_ref()),
                 })
                 .collect(),
         }
@@ -69,42 +66,76 @@ impl Definition {
 }
 
 impl Schema {
-    /// How a field is described where its meaning matters: `decimal(6)`, `prefix(url, 3)`.
+    /// What a field holds, down to the record: `decimal(6)`, `string from user.id`,
+    /// `prefix(lower(url string), 3)`. Fields of one text have one meaning.
     pub fn describe(&self, field: usize) -> String {
-        describe_field(self, &self.fields[field])
+        let field = &self.fields[field];
+        // The name of a derived field says nothing that its derivation does not say.
+        let of = |f: usize| match self.fields[f].source {
+            FieldSource::Record(_) => self.named(f),
+            FieldSource::Derived(_) => self.describe(f),
+        };
+        match &field.source {
+            // The name is the path where nothing else is said.
+            FieldSource::Record(path) if *path == [field.name.as_str()] => field.kind.to_string(),
+            FieldSource::Record(path) => format!("{} from {}", field.kind, written_path(path)),
+            FieldSource::Derived(derivation) => match *derivation {
+                Derivation::DayPart => "day_part()".to_owned(),
+                Derivation::Hour => "hour()".to_owned(),
+                Derivation::Weekday => "weekday()".to_owned(),
+                Derivation::Bucket { field: f, width } => {
+                    format!("bucket({}, {width}) as {}", of(f), field.kind)
+                }
+                Derivation::Lower { field: f } => format!("lower({})", of(f)),
+                Derivation::Prefix { field: f, characters } => {
+                    format!("prefix({}, {characters})", of(f))
+                }
+            },
+        }
+    }
+
+    fn named(&self, field: usize) -> String {
+        format!("{} {}", self.fields[field].name, self.describe(field))
+    }
+
+    /// `n > 0 and page = '/', with n int, page string`, whatever the order of the fields.
+    fn describe_filter(&self, filter: Option<&Filter>) -> String {
+        let Some(filter) = filter else { return String::new() };
+        let mut places = Vec::new();
+        filter.predicate.fields(&mut places);
+        let mut fields: Vec<String> = places.into_iter().map(|f| self.named(f)).collect();
+        fields.sort();
+        fields.dedup();
+        match fields.is_empty() {
+            true => filter.sql.clone(),
+            false => format!("{}, with {}", filter.sql, fields.join(", ")),
+        }
+    }
+
+    fn describe_aggregate(&self, kind: &AggregateKind) -> String {
+        let of = |f: usize| self.named(f);
+        match *kind {
+            AggregateKind::Count => "count".to_owned(),
+            AggregateKind::Sum(f) => format!("sum of {}", of(f)),
+            AggregateKind::Min(f) => format!("min of {}", of(f)),
+            AggregateKind::Max(f) => format!("max of {}", of(f)),
+            AggregateKind::Last(f) => format!("last of {}", of(f)),
+            AggregateKind::Unique { field, family, log2m } => {
+                format!("unique of {}, family {}, log2m {log2m}", of(field), family_name(family))
+            }
+            AggregateKind::Theta { field, log2k } => {
+                format!("theta of {}, log2k {log2k}", of(field))
+            }
+            AggregateKind::Top { field, k } => format!("top of {}, k {k}", of(field)),
+            AggregateKind::Quantile { field, error } => {
+                format!("quantile of {}, error {error}", of(field))
+            }
+        }
     }
 }
 
-fn describe_field(schema: &Schema, field: &Field) -> String {
-    let FieldSource::Derived(derivation) = &field.source else { return field.kind.to_string() };
-    let name = |f: &usize| &schema.fields[*f].name;
-    match derivation {
-        Derivation::DayPart => "day_part()".to_owned(),
-        Derivation::Hour => "hour()".to_owned(),
-        Derivation::Weekday => "weekday()".to_owned(),
-        Derivation::Bucket { field: f, width } => {
-            format!("bucket({}, {width}) as {}", name(f), field.kind)
-        }
-        Derivation::Lower { field: f } => format!("lower({})", name(f)),
-        Derivation::Prefix { field: f, characters } => format!("prefix({}, {characters})", name(f)),
-    }
-}
-
-fn describe_aggregate(schema: &Schema, kind: &AggregateKind) -> String {
-    let of = |f: usize| format!("{} {}", schema.fields[f].name, schema.describe(f));
-    match *kind {
-        AggregateKind::Count => "count".to_owned(),
-        AggregateKind::Sum(f) => format!("sum of {}", of(f)),
-        AggregateKind::Min(f) => format!("min of {}", of(f)),
-        AggregateKind::Max(f) => format!("max of {}", of(f)),
-        AggregateKind::Last(f) => format!("last of {}", of(f)),
-        AggregateKind::Unique { field, family, log2m } => {
-            format!("unique of {}, family {}, log2m {log2m}", of(field), family_name(family))
-        }
-        AggregateKind::Theta { field, log2k } => format!("theta of {}, log2k {log2k}", of(field)),
-        AggregateKind::Top { field, k } => format!("top of {}, k {k}", of(field)),
-        AggregateKind::Quantile { field, error } => {
-            format!("quantile of {}, error {error}", of(field))
-        }
-    }
+/// A path as `from` has it: `a.b`, and `\.` for a dot within a step.
+fn written_path(path: &[String]) -> String {
+    let steps = path.iter().map(|step| step.replace('\\', r"\\").replace('.', r"\."));
+    steps.collect::<Vec<_>>().join(".")
 }

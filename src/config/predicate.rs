@@ -183,6 +183,36 @@ impl Predicate {
         let expr = parse_sql(sql, limits::MAX_FILTER_BYTES)?;
         Ok((expr.to_string(), Compiler { fields }.condition(&expr)?))
     }
+
+    /// Appends the fields that it reads.
+    pub fn fields(&self, all: &mut Vec<usize>) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Field(field) | Self::IsNull(field) | Self::Like(field, _) => all.push(*field),
+            Self::Compare(comparison, _) => comparison.fields(all),
+            Self::And(list) | Self::Or(list) => list.iter().for_each(|p| p.fields(all)),
+            Self::Not(inner) | Self::Is(inner, _) => inner.fields(all),
+        }
+    }
+}
+
+impl Comparison {
+    fn fields(&self, all: &mut Vec<usize>) {
+        match self {
+            Self::Text(a, b) => all.extend([a.field(), b.field()].into_iter().flatten()),
+            Self::Exact(a, b) => all.extend([a.field(), b.field()].into_iter().flatten()),
+            Self::Float(a, b) => all.extend([a.field(), b.field()].into_iter().flatten()),
+        }
+    }
+}
+
+impl<T, F> Operand<T, F> {
+    fn field(&self) -> Option<usize> {
+        match self {
+            Self::Field(field, _) => Some(*field),
+            Self::Literal(_) => None,
+        }
+    }
 }
 
 /// A literal or a field, before the other side of a comparison is known.

@@ -1,5 +1,6 @@
-//! A batch: accepted events, at most [`crate::limits::BATCH_EVENTS`], in columns, numbered, with everything that
-//! was sent. All that comes behind it is a function of batches and the configuration.
+//! A batch: at most [`crate::limits::BATCH_EVENTS`] accepted events in columns, numbered, with
+//! everything that was sent. All that comes behind it is a function of batches and the
+//! configuration.
 
 use crate::config::{FieldType, Schema};
 

@@ -9,6 +9,12 @@ const DAY_US: i64 = 86_400_000_000;
 /// Days since 1970.
 pub type Date = i32;
 
+/// A day as YYYY-MM-DD.
+pub fn date(day: Date) -> jiff::civil::Date {
+    let epoch = jiff::civil::date(1970, 1, 1);
+    epoch.checked_add(jiff::Span::new().days(i64::from(day))).unwrap_or(epoch)
+}
+
 /// A zone that remembers the offset of the span it was last asked about: events come
 /// nearly in order, and transitions are months apart.
 #[derive(Clone, Debug)]

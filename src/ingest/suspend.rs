@@ -2,10 +2,16 @@
 //! no acknowledgement, so what is in flight when a receiver stops in mid-stream is lost;
 //! a sender that stops first has nothing in flight.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 /// What rsyslog reads as "send nothing".
 const SUSPENDED: &str = "SUSPENDED";
+
+/// Readable for all, whatever the mask of this process: rsyslog is another user, and there is
+/// no secret in it.
+const MODE: u32 = 0o644;
 
 /// Tells senders to hold back. The file appears whole or not at all.
 ///
@@ -15,6 +21,7 @@ pub fn suspend(file: &Path) -> std::io::Result<()> {
     let mut temporary = file.as_os_str().to_owned();
     temporary.push(".tmp");
     std::fs::write(&temporary, SUSPENDED)?;
+    std::fs::set_permissions(&temporary, Permissions::from_mode(MODE))?;
     std::fs::rename(&temporary, file)
 }
 

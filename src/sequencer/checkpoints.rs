@@ -6,6 +6,7 @@ use crossbeam_channel::Sender;
 
 use super::Sequencer;
 use crate::clock::Stopwatch;
+use crate::event::date;
 use crate::shard::{CheckpointOrder, Command};
 use crate::store::records::{DayRecord, Position};
 use crate::store::writer::WriteOrder;
@@ -147,11 +148,12 @@ impl Sequencer {
                     });
                 }
             }
-            self.parts.metrics.pending_days.set(self.parts.days.pending_count() as i64);
         }
     }
 
-    /// Deletes what summaries no longer retain, once per day.
+    /// Deletes what summaries no longer retain, once per day. A day that waits to be published
+    /// stays until it was, and those after it: of one that closed while the program was away,
+    /// nothing would be left otherwise.
     fn retire_days(&mut self) {
         let today = self.zone.day(self.last_arrival_us);
         if today == self.today {
@@ -161,7 +163,12 @@ impl Sequencer {
         let plan = Arc::clone(&self.parts.plan);
         for (summary, plan) in plan.summaries.iter().enumerate() {
             let Some(days) = plan.retain_days else { continue };
-            let before = today.saturating_sub(days);
+            let mut before = today.saturating_sub(days);
+            if let Some(day) = self.parts.days.oldest_pending(summary).filter(|d| *d < before) {
+                before = day;
+                let (summary, day) = (&self.schema.summaries[summary].name, date(day));
+                tracing::warn!(summary, %day, "kept beyond retention: it is not published yet");
+            }
             self.send_all(|| Command::Forget(summary, before));
             self.parts.days.forget_before(summary, before);
             let number = self.parts.days.number(summary);

@@ -208,6 +208,12 @@ impl Days {
         pending.map(|(id, d)| PendingDay { id: *id, record: d.record }).collect()
     }
 
+    /// The oldest day of a summary that has changed since it was published.
+    pub fn oldest_pending(&self, summary: usize) -> Option<i32> {
+        let of_summary = self.days.iter().filter(|(id, d)| id.summary == summary && d.is_pending());
+        of_summary.map(|(id, _)| id.day).min()
+    }
+
     /// Number of days that have changed since they were published.
     pub fn pending_count(&self) -> usize {
         self.days.values().filter(|d| d.is_pending()).count()

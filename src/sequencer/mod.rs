@@ -337,6 +337,7 @@ impl Sequencer {
                 self.flush();
                 self.decoder.publish_unknown();
                 self.parts.dead.flush();
+                self.parts.metrics.pending_days.set(self.parts.days.pending_count() as i64);
                 let _ = reply.send(());
             }
             Request::Pause(until_closed) => {

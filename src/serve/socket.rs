@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::ScopedJoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -83,20 +84,22 @@ impl QuerySocket {
         let (answers_out, answers_in) = bounded::<Envelope>(limits::REQUEST_QUEUE * 2);
         let (waiting_out, waiting_in) = bounded::<Waiting>(limits::REQUEST_QUEUE * 2);
         std::thread::scope(|scope| {
+            let mut workers = Vec::with_capacity(self.workers);
             for at in 0..self.workers {
                 let (responder, questions_in) = (responder.clone(), questions_in.clone());
                 let (answers_out, waiting_out) = (answers_out.clone(), waiting_out.clone());
                 let waker = waker.clone();
-                std::thread::Builder::new().name(format!("answer-{at}")).spawn_scoped(
-                    scope,
-                    move || {
-                        answer(&responder, &questions_in, &answers_out, &waiting_out, &waker);
-                    },
-                )?;
+                let thread = std::thread::Builder::new().name(format!("answer-{at}"));
+                workers.push(thread.spawn_scoped(scope, move || {
+                    answer(&responder, &questions_in, &answers_out, &waiting_out, &waker);
+                })?);
             }
             let channels = Channels { questions_out, answers_in, waiting_in };
             let mut waiting = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
+            // A worker that failed takes all of this with it, rather than leave its questions
+            // without an answer.
+            let is_whole = || !workers.iter().any(ScopedJoinHandle::is_finished);
+            while !stop.load(Ordering::Relaxed) && is_whole() {
                 self.turn(responder, &channels, &mut waiting, &wake_up);
             }
             // Closing the queues ends the workers; what they are answering is still sent.

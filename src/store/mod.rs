@@ -54,6 +54,11 @@ impl StoreError {
 }
 
 impl Store {
+    /// Whether a folder has a store.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join("CURRENT").exists()
+    }
+
     /// Opens or makes the store in a folder.
     ///
     /// # Errors

@@ -80,7 +80,7 @@ pub struct Format {
 
 impl Format {
     /// What this program reads and writes.
-    pub const CURRENT: Self = Self { store: 1, rows: crate::row::codec::VERSION as u32 };
+    pub const CURRENT: Self = Self { store: 2, rows: crate::row::codec::VERSION as u32 };
 }
 
 /// Up to where the store holds everything.

@@ -6,6 +6,7 @@
 pub mod postgres;
 pub mod process;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -156,15 +157,38 @@ pub fn ask(context: &zmq::Context, at: &str, question: &str) -> Value {
 
 /// A folder of the real data; none, loudly, where this clone has none beside it.
 pub fn real_data(folder: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared");
-    let shared = std::env::var_os("SUMMARIZER_SHARED").map_or(beside, PathBuf::from);
-    let path = shared.join("data").join(folder);
+    // Cargo runs tests in the folder of their package.
+    let shared = std::env::var_os("SUMMARIZER_SHARED").unwrap_or_else(|| "../shared".into());
+    let path = std::path::absolute(shared).unwrap().join("data").join(folder);
     if path.exists() {
         return Some(path);
     }
     assert!(std::env::var_os("CI").is_none(), "CI must have {}", path.display());
     eprintln!("SKIPPED: no real data at {}", path.display());
     None
+}
+
+/// A server that has all edits of Wikipedia of one day, half of them stored and half live, an
+/// hour after the midnight that ends it; and the edits. None where there is no real data.
+pub fn with_edits(folder: &Path, config: &str) -> Option<(TestServer, Vec<Value>)> {
+    const NEXT_DAY_US: i64 = 1_442_106_000_000_000;
+    let data = real_data("wikiticker")?;
+    let file = std::fs::File::open(data.join("wikiticker-2015-09-12-sampled.json.gz")).unwrap();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut server = TestServer::start_with(folder, config, Clock::manual(NEXT_DAY_US));
+    let send = |server: &TestServer, part: &[&str]| {
+        let push = server.push();
+        part.chunks(100).for_each(|chunk| push.send(chunk.join("\n").as_str(), 0).unwrap());
+        server.wait_for(part.len() as u64);
+    };
+    let (stored, live) = lines.split_at(lines.len() / 2);
+    send(&server, stored);
+    server.restart_with(config).unwrap();
+    send(&server, live);
+    let events = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    Some((server, events))
 }
 
 /// A free port below the range that the system gives to connecting sockets: there, one that
@@ -176,6 +200,5 @@ pub fn free_port() -> u16 {
 
 /// One of the example configurations.
 pub fn example(name: &str) -> String {
-    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name))
-        .unwrap()
+    std::fs::read_to_string(Path::new("schemas").join(name)).unwrap()
 }

@@ -11,6 +11,27 @@ use super::{PATIENCE, ask};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_summarizer");
 
+/// A configuration for the events that a [`Process`] sends; it asks at `folder/ask`.
+pub fn config(folder: &Path) -> String {
+    let folder = folder.display();
+    format!(
+        r#"
+data_dir = "{folder}/data"
+field = [{{ name = "page" }}, {{ name = "n", type = "int" }}, {{ name = "user" }}]
+[ingest.zmq]
+bind = "tcp://127.0.0.1:*"
+[query.zmq]
+bind = "ipc://{folder}/ask"
+[event]
+time = {{ field = "ts", format = "unix_s" }}
+[[summary]]
+name = "pages"
+dimensions = ["page"]
+aggregates = [{{ name = "events", count = true }}, {{ name = "n", sum = "n" }}]
+"#
+    )
+}
+
 /// A server process that has said what it listens on.
 pub struct Process {
     pub child: Child,

@@ -1,0 +1,51 @@
+//! What a server does of which a thread failed.
+
+use super::*;
+
+const CONFIG: &str = r#"
+[event]
+time = { field = "ts", format = "unix_s" }
+[[summary]]
+name = "all"
+dimensions = []
+aggregates = [{ name = "events", count = true }]
+"#;
+
+fn start(folder: &std::path::Path) -> Server {
+    let mut config = Config::parse(CONFIG, "test.toml".as_ref()).unwrap();
+    config.data_dir = folder.to_owned();
+    config.ingest.bind = vec!["tcp://127.0.0.1:*".to_owned()];
+    config.query.bind = vec!["tcp://127.0.0.1:*".to_owned()];
+    Server::start(config, Clock::system()).unwrap()
+}
+
+/// One of the threads of a server.
+type Pick = fn(&mut Server) -> &mut JoinHandle<()>;
+
+/// Puts a thread that failed in the place of one that runs.
+fn fail_instead(thread: &mut JoinHandle<()>) {
+    *thread = std::thread::spawn(|| panic!("as a test wants it"));
+    while !thread.is_finished() {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_publishes_or_answers_no_more_is_noticed_and_everything_stored() {
+    let folder = tempfile::tempdir().unwrap();
+    let threads: [(&str, Pick); 2] =
+        [("publisher", |s| &mut s.publisher), ("questions", |s| &mut s.answers)];
+    for (sent, (name, thread)) in (1..).zip(threads) {
+        let mut server = start(&folder.path().join(name));
+        assert!(!server.is_half_alive() && !server.is_broken());
+        let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
+        socket.connect(&server.ingest_addresses()[0]).unwrap();
+        (0..sent).for_each(|ts| socket.send(format!("{{\"ts\":{ts}}}").as_str(), 0).unwrap());
+        fail_instead(thread(&mut server));
+        assert!(server.is_half_alive() && !server.is_broken());
+        let error = server.stop().unwrap_err().to_string();
+        assert_eq!(error, format!("the {name} thread failed; see the log"));
+        let store = Store::open_read_only(&folder.path().join(name).join("store")).unwrap();
+        assert_eq!(store.position().unwrap().sequence, sent);
+    }
+}
