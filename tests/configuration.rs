@@ -186,11 +186,62 @@ fn long_expressions_are_read_and_longer_ones_refused() {
     assert!(parse(&long).unwrap_err().contains("at most 16384"));
     let deep = format!("{}page = '/'{}", "(".repeat(60), ")".repeat(60));
     assert!(parse(&deep).unwrap_err().contains("nested deeper than 50"));
+    // The same of `not`, also among parentheses; one after the other are not nested.
+    let nots = |count: usize| format!("{}page = '/'", "not ".repeat(count));
+    assert!(parse(&nots(50)).is_ok());
+    assert!(parse(&nots(51)).unwrap_err().contains("nested deeper than 50"));
+    assert!(parse(&nots(400)).unwrap_err().contains("nested deeper than 50"));
+    let mixed = format!("{}page = '/'{}", "not (ms > 1 or ".repeat(60), ")".repeat(60));
+    assert!(parse(&mixed).unwrap_err().contains("nested deeper than 50"));
+    assert!(parse(&vec!["not (page = '/')"; 400].join(" and ")).is_ok());
     let mut lines = LINES.map(str::to_owned);
     let sum = vec!["n"; 100_000].join("+");
     lines[12] += &format!("\nderived = [{{ name = \"d\", sql = \"{sum}\" }}]");
     let error = Config::parse(&lines.join("\n"), "events.toml".as_ref()).unwrap_err().to_string();
     assert!(error.contains("at most 2048"), "{error}");
+}
+
+/// A plain name is that of a field or an aggregate, whatever else SQL means by it.
+#[test]
+fn names_may_be_words_of_sql() {
+    for name in [
+        "user",
+        "order",
+        "group",
+        "date",
+        "time",
+        "case",
+        "interval",
+        "exists",
+        "trim",
+        "all",
+        "any",
+        "select",
+        "from",
+        "with",
+        "current_date",
+        "localtime",
+        "session_user",
+        "path",
+    ] {
+        let text = format!(
+            r#"
+field = [{{ name = "{name}" }}, {{ name = "short", derive = "prefix({name}, 3)" }}]
+[event]
+time = {{ field = "ts", format = "unix_ms" }}
+[[summary]]
+name = "s"
+where = "not ({name} = 'a' or 'b' = {name}) and {name} in ('c', 'd') and {name} like 'c%'"
+dimensions = []
+aggregates = [{{ name = "{name}", count = true, where = "{name} is not null" }}]
+derived = [{{ name = "twice", sql = "2 * {name} + abs({name})" }}]
+"#
+        );
+        let config = Config::parse(&text, "events.toml".as_ref());
+        let config = config.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let sql = &config.schema.summaries[0].filter.as_ref().unwrap().sql;
+        assert!(sql.contains(&format!("{name} IN ('c', 'd')")), "{sql}");
+    }
 }
 
 #[test]

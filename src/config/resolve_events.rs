@@ -6,10 +6,9 @@ use jiff::tz::TimeZone;
 use sqlparser::ast::{Expr, Value};
 use toml::Spanned;
 
-use super::formula::function_arguments;
-use super::predicate::parse_sql;
 use super::resolve::{micros_or, number_or};
 use super::resolve_aggregates::{Columns, aggregate};
+use super::sql::{function_arguments, parse_sql};
 use super::written::{self, Text};
 use super::{
     Derivation, Derived, Field, FieldSource, FieldType, Filter, Formula, Predicate, Problem,
@@ -197,7 +196,8 @@ fn field_type(text: &str) -> Option<FieldType> {
 }
 
 fn derivation(text: &str, fields: &[Field], time: &str) -> Result<(Derivation, FieldType), String> {
-    let Expr::Function(call) = parse_sql(text, limits::MAX_FORMULA_BYTES)? else {
+    let is_field = |name: &str| name == time || fields.iter().any(|f| f.name == name);
+    let Expr::Function(call) = parse_sql(text, limits::MAX_FORMULA_BYTES, is_field)? else {
         return Err(format!("\"{text}\" is not a call such as hour() or prefix(url, 3)"));
     };
     let name = call.name.to_string().to_lowercase();
