@@ -258,3 +258,37 @@ fn a_fault_is_named_with_its_line_and_what_was_expected() {
         assert!(!error.contains('\n'), "{by}: {error}");
     }
 }
+
+/// Also of one that the program does not know, wherever it stands.
+#[test]
+fn a_fault_is_named_with_its_key() {
+    let aggregates = |inner: &str| format!("dimensions = []\naggregates = [{inner}]");
+    for (replaced, by, key) in [
+        (0, "shard = 2\n[event]".to_owned(), "shard"),
+        (0, "[ingest.zmq]\nbund = \"\"\n[event]".to_owned(), "ingest.zmq.bund"),
+        (0, "ingest = { zmq = { bund = \"\" } }\n[event]".to_owned(), "ingest.zmq.bund"),
+        (1, "time = { field = \"ts\", fromat = \"x\" }".to_owned(), "event.time.fromat"),
+        (3, "name = \"page\"\ntpe = \"int\"".to_owned(), "field.page.tpe"),
+        (3, "name = 7".to_owned(), "field.name"),
+        (12, "dimension = []".to_owned(), "summary.pages.dimension"),
+        (
+            12,
+            aggregates("{ name = \"n\", count = true }, { name = \"m\", cuont = true }"),
+            "summary.pages.aggregates.m.cuont",
+        ),
+        (
+            12,
+            aggregates("\n  { cuont = true, name = \"m\" },\n"),
+            "summary.pages.aggregates.m.cuont",
+        ),
+        (12, aggregates("{ name = \"m\", count = 1 }"), "summary.pages.aggregates.m.count"),
+        (12, aggregates("{ count = true }"), "summary.pages.aggregates"),
+        (6, "type = float".to_owned(), "field.ms.type"),
+        (12, "dimensions = [\"page\"".to_owned(), "summary.pages.dimensions"),
+    ] {
+        let mut lines = LINES.map(str::to_owned);
+        lines[replaced].clone_from(&by);
+        let error = Config::parse(&lines.join("\n"), "events.toml".as_ref()).unwrap_err();
+        assert_eq!(error.key, key, "{by}: {error}");
+    }
+}

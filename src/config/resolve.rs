@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::written::{self, CountOrAuto, OneOrMany, Text};
 use super::{Config, DeadLetters, Format, IngestSockets, Log, Problem, QuerySockets, Snapshots};
@@ -41,30 +42,40 @@ pub(super) fn resolve(text: &str) -> Result<Config, Problem> {
     })
 }
 
-/// What serde or the TOML parser says, with the key taken from the line it points to.
+/// What serde or the TOML parser says, with the key that it points to.
 fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
     let offset = error.span().map(|s| s.start);
-    let key = offset.map_or(String::new(), |at| key_at(text, at));
+    // What can be read, however much is wrong.
+    let (file, _) = DeTable::parse_recoverable(text);
+    let key = offset.and_then(|at| key_at(file.get_ref(), at)).unwrap_or_default();
     let message = error.message().lines().collect::<Vec<_>>().join("; ").replace('`', "\"");
     Problem { offset, key, message }
 }
 
-/// The key that the line at `offset` sets, with the table it is in.
-fn key_at(text: &str, offset: usize) -> String {
-    let offset = offset.min(text.len());
-    let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[start..].lines().next().unwrap_or("").trim();
-    let header = |l: &str| {
-        l.starts_with('[').then(|| l.split(']').next().unwrap_or("").trim_matches('[').to_owned())
-    };
-    if let Some(table) = header(line) {
-        return table;
-    }
-    let key = line.split('=').next().unwrap_or("").trim().trim_start_matches(['{', ' ']);
-    match text[..start].lines().rev().find_map(|l| header(l.trim())) {
-        Some(table) => format!("{table}.{key}"),
-        None => key.to_owned(),
-    }
+/// The innermost key whose name or value is at `offset`, with what it is in: tables of a list
+/// by their names, as in `summary.pages.aggregates.users.log2m`.
+fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
+    // What is not closed is noticed at its end.
+    let is_here = |span: Range<usize>| (span.start..=span.end).contains(&offset);
+    table.iter().find_map(|(key, value)| {
+        let name = key.get_ref();
+        let within = match value.get_ref() {
+            DeValue::Table(inner) => key_at(inner, offset),
+            DeValue::Array(items) => items.iter().find_map(|item| {
+                let inner = item.get_ref().as_table()?;
+                let named = inner.get("name").and_then(|name| name.get_ref().as_str());
+                let below = key_at(inner, offset);
+                let path = named.into_iter().chain(below.as_deref()).collect::<Vec<_>>().join(".");
+                (below.is_some() || is_here(item.span())).then_some(path)
+            }),
+            _ => None,
+        };
+        match within {
+            Some(within) if within.is_empty() => Some(name.to_string()),
+            Some(within) => Some(format!("{name}.{within}")),
+            None => (is_here(key.span()) || is_here(value.span())).then(|| name.to_string()),
+        }
+    })
 }
 
 fn refuse_unbuilt(file: &written::File) -> Result<(), Problem> {
