@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 50] = [
+const CASES: [(usize, &str, usize, &str); 57] = [
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", count = true }, { name = \"n\", quantile = \"ms\" }]",
@@ -47,6 +47,15 @@ const CASES: [(usize, &str, usize, &str); 50] = [
         3,
         "ten years",
     ),
+    (0, "data_dir = \"\"\n[event]", 1, "names no folder"),
+    (0, "ingest.zmq.state_file = \"/\"\n[event]", 1, "/ is a folder"),
+    (0, "ingest.zmq.receive_buffer = \"2GiB\"\n[event]", 1, "at most 1 GiB"),
+    (
+        0,
+        "ingest.zmq.bind = [\"tcp://[::1]:5\", \"tcp://[::1]:5\"]\n[event]",
+        1,
+        "tcp://[::1]:5 is named twice",
+    ),
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
     (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),
@@ -62,7 +71,10 @@ const CASES: [(usize, &str, usize, &str); 50] = [
     (9, r#"derive = "bucket(ms, 0)""#, 10, "bucket"),
     (9, r#"derive = "lower(ms)""#, 10, "ms"),
     (9, r#"derive = "upper(page)""#, 10, "lower"),
+    (5, "name = \"ms\"\nfrom = \"page.ms\"", 7, "within field.page.from = \"page\""),
+    (5, "name = \"ms\"\nfrom = \"ts.ms\"", 7, "within event.time.field = \"ts\""),
     (11, r#"name = "../x""#, 12, "../x"),
+    (11, r#"name = "stats""#, 12, "rename it"),
     (12, "dimensions = [\"pag\"]\naggregates = [{ name = \"n\", count = true }]", 13, "page"),
     (12, "dimensions = [\"ms\"]\naggregates = [{ name = \"n\", count = true }]", 13, "float"),
     (

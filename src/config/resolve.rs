@@ -24,7 +24,7 @@ pub(super) fn resolve(text: &str) -> Result<Config, Problem> {
         return Err(Problem::new(asked_at, "query.zmq.bind", message));
     }
     Ok(Config {
-        data_dir: PathBuf::from(file.data_dir.map_or("data".to_owned(), Spanned::into_inner)),
+        data_dir: data_dir(file.data_dir)?,
         shards: shards(file.shards)?,
         memory_limit: memory_limit(&file.memory_limit)?,
         ingest,
@@ -177,7 +177,10 @@ fn addresses(
 ) -> Result<Vec<String>, Problem> {
     let Some(bind) = bind else { return Ok(vec![default.to_owned()]) };
     let span = bind.span();
-    for address in &bind.get_ref().0 {
+    for (at, address) in bind.get_ref().0.iter().enumerate() {
+        if !address.ends_with(":*") && bind.get_ref().0[..at].contains(address) {
+            return Err(Problem::new(span, key, format!("{address} is named twice")));
+        }
         let local =
             local_address(address).map_err(|message| Problem::new(span.clone(), key, message))?;
         if !local && !insecure {
@@ -265,8 +268,13 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
     let buffer = match &written.receive_buffer {
         // Written out, the default is what it is when left out: the kernel decides.
         Some(text) if text.get_ref() == "0" => 0,
-        some => bytes_or(some, "ingest.zmq.receive_buffer", 0)?.min(1 << 30) as i32,
+        some => bytes_or(some, "ingest.zmq.receive_buffer", 0)?,
     };
+    if buffer > limits::MAX_RECEIVE_BUFFER_BYTES {
+        let span = written.receive_buffer.as_ref().map_or(0..0, Spanned::span);
+        let message = format!("at most {} GiB", limits::MAX_RECEIVE_BUFFER_BYTES >> 30);
+        return Err(Problem::new(span, "ingest.zmq.receive_buffer", message));
+    }
     Ok(IngestSockets {
         bind: addresses(
             written.bind,
@@ -277,15 +285,27 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
         format,
         max_message,
         receive_high_water_mark: high as i32,
-        receive_buffer: buffer,
-        state_file: written.state_file.and_then(state_file),
+        receive_buffer: buffer as i32,
+        state_file: written.state_file.map_or(Ok(None), state_file)?,
     })
 }
 
 /// The path of the state file; an empty text is none.
-fn state_file(written: Text) -> Option<PathBuf> {
-    let path = written.into_inner();
-    (!path.is_empty()).then(|| PathBuf::from(path))
+fn state_file(written: Text) -> Result<Option<PathBuf>, Problem> {
+    let path = PathBuf::from(written.get_ref());
+    if path.is_dir() {
+        let message = format!("{} is a folder; name a file in it", path.display());
+        return Err(Problem::new(written.span(), "ingest.zmq.state_file", message));
+    }
+    Ok((!written.get_ref().is_empty()).then_some(path))
+}
+
+fn data_dir(written: Option<Text>) -> Result<PathBuf, Problem> {
+    let Some(written) = written else { return Ok(PathBuf::from("data")) };
+    if written.get_ref().is_empty() {
+        return Err(Problem::new(written.span(), "data_dir", "names no folder"));
+    }
+    Ok(PathBuf::from(written.into_inner()))
 }
 
 fn query(written: written::QueryZmq) -> Result<QuerySockets, Problem> {
