@@ -76,6 +76,9 @@ pub const DEAD_LETTER_BYTES: usize = 64 << 10;
 /// limit, which would disconnect the sender, lies 16 times above the configured one.
 pub const MAX_MESSAGE_BYTES: u64 = 128_000_000;
 
+/// Bytes that `ingest.zmq.receive_buffer` may be set to; `check` refuses more.
+pub const MAX_RECEIVE_BUFFER_BYTES: u64 = 1 << 30;
+
 /// Nesting of a filter or derived column; the parser refuses more.
 pub const MAX_EXPRESSION_DEPTH: usize = 50;
 

@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 50] = [
+const CASES: [(usize, &str, usize, &str); 57] = [
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", count = true }, { name = \"n\", quantile = \"ms\" }]",
@@ -47,6 +47,15 @@ const CASES: [(usize, &str, usize, &str); 50] = [
         3,
         "ten years",
     ),
+    (0, "data_dir = \"\"\n[event]", 1, "names no folder"),
+    (0, "ingest.zmq.state_file = \"/\"\n[event]", 1, "/ is a folder"),
+    (0, "ingest.zmq.receive_buffer = \"2GiB\"\n[event]", 1, "at most 1 GiB"),
+    (
+        0,
+        "ingest.zmq.bind = [\"tcp://[::1]:5\", \"tcp://[::1]:5\"]\n[event]",
+        1,
+        "tcp://[::1]:5 is named twice",
+    ),
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
     (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),
@@ -62,7 +71,10 @@ const CASES: [(usize, &str, usize, &str); 50] = [
     (9, r#"derive = "bucket(ms, 0)""#, 10, "bucket"),
     (9, r#"derive = "lower(ms)""#, 10, "ms"),
     (9, r#"derive = "upper(page)""#, 10, "lower"),
+    (5, "name = \"ms\"\nfrom = \"page.ms\"", 7, "within field.page.from = \"page\""),
+    (5, "name = \"ms\"\nfrom = \"ts.ms\"", 7, "within event.time.field = \"ts\""),
     (11, r#"name = "../x""#, 12, "../x"),
+    (11, r#"name = "stats""#, 12, "rename it"),
     (12, "dimensions = [\"pag\"]\naggregates = [{ name = \"n\", count = true }]", 13, "page"),
     (12, "dimensions = [\"ms\"]\naggregates = [{ name = \"n\", count = true }]", 13, "float"),
     (
@@ -186,11 +198,62 @@ fn long_expressions_are_read_and_longer_ones_refused() {
     assert!(parse(&long).unwrap_err().contains("at most 16384"));
     let deep = format!("{}page = '/'{}", "(".repeat(60), ")".repeat(60));
     assert!(parse(&deep).unwrap_err().contains("nested deeper than 50"));
+    // The same of `not`, also among parentheses; one after the other are not nested.
+    let nots = |count: usize| format!("{}page = '/'", "not ".repeat(count));
+    assert!(parse(&nots(50)).is_ok());
+    assert!(parse(&nots(51)).unwrap_err().contains("nested deeper than 50"));
+    assert!(parse(&nots(400)).unwrap_err().contains("nested deeper than 50"));
+    let mixed = format!("{}page = '/'{}", "not (ms > 1 or ".repeat(60), ")".repeat(60));
+    assert!(parse(&mixed).unwrap_err().contains("nested deeper than 50"));
+    assert!(parse(&vec!["not (page = '/')"; 400].join(" and ")).is_ok());
     let mut lines = LINES.map(str::to_owned);
     let sum = vec!["n"; 100_000].join("+");
     lines[12] += &format!("\nderived = [{{ name = \"d\", sql = \"{sum}\" }}]");
     let error = Config::parse(&lines.join("\n"), "events.toml".as_ref()).unwrap_err().to_string();
     assert!(error.contains("at most 2048"), "{error}");
+}
+
+/// A plain name is that of a field or an aggregate, whatever else SQL means by it.
+#[test]
+fn names_may_be_words_of_sql() {
+    for name in [
+        "user",
+        "order",
+        "group",
+        "date",
+        "time",
+        "case",
+        "interval",
+        "exists",
+        "trim",
+        "all",
+        "any",
+        "select",
+        "from",
+        "with",
+        "current_date",
+        "localtime",
+        "session_user",
+        "path",
+    ] {
+        let text = format!(
+            r#"
+field = [{{ name = "{name}" }}, {{ name = "short", derive = "prefix({name}, 3)" }}]
+[event]
+time = {{ field = "ts", format = "unix_ms" }}
+[[summary]]
+name = "s"
+where = "not ({name} = 'a' or 'b' = {name}) and {name} in ('c', 'd') and {name} like 'c%'"
+dimensions = []
+aggregates = [{{ name = "{name}", count = true, where = "{name} is not null" }}]
+derived = [{{ name = "twice", sql = "2 * {name} + abs({name})" }}]
+"#
+        );
+        let config = Config::parse(&text, "events.toml".as_ref());
+        let config = config.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let sql = &config.schema.summaries[0].filter.as_ref().unwrap().sql;
+        assert!(sql.contains(&format!("{name} IN ('c', 'd')")), "{sql}");
+    }
 }
 
 #[test]
@@ -205,5 +268,39 @@ fn a_fault_is_named_with_its_line_and_what_was_expected() {
         assert!(error.starts_with(&format!("events.toml:{line}: ")), "{by}: {error}");
         assert!(error.contains(said), "{by}: {error}");
         assert!(!error.contains('\n'), "{by}: {error}");
+    }
+}
+
+/// Also of one that the program does not know, wherever it stands.
+#[test]
+fn a_fault_is_named_with_its_key() {
+    let aggregates = |inner: &str| format!("dimensions = []\naggregates = [{inner}]");
+    for (replaced, by, key) in [
+        (0, "shard = 2\n[event]".to_owned(), "shard"),
+        (0, "[ingest.zmq]\nbund = \"\"\n[event]".to_owned(), "ingest.zmq.bund"),
+        (0, "ingest = { zmq = { bund = \"\" } }\n[event]".to_owned(), "ingest.zmq.bund"),
+        (1, "time = { field = \"ts\", fromat = \"x\" }".to_owned(), "event.time.fromat"),
+        (3, "name = \"page\"\ntpe = \"int\"".to_owned(), "field.page.tpe"),
+        (3, "name = 7".to_owned(), "field.name"),
+        (12, "dimension = []".to_owned(), "summary.pages.dimension"),
+        (
+            12,
+            aggregates("{ name = \"n\", count = true }, { name = \"m\", cuont = true }"),
+            "summary.pages.aggregates.m.cuont",
+        ),
+        (
+            12,
+            aggregates("\n  { cuont = true, name = \"m\" },\n"),
+            "summary.pages.aggregates.m.cuont",
+        ),
+        (12, aggregates("{ name = \"m\", count = 1 }"), "summary.pages.aggregates.m.count"),
+        (12, aggregates("{ count = true }"), "summary.pages.aggregates"),
+        (6, "type = float".to_owned(), "field.ms.type"),
+        (12, "dimensions = [\"page\"".to_owned(), "summary.pages.dimensions"),
+    ] {
+        let mut lines = LINES.map(str::to_owned);
+        lines[replaced].clone_from(&by);
+        let error = Config::parse(&lines.join("\n"), "events.toml".as_ref()).unwrap_err();
+        assert_eq!(error.key, key, "{by}: {error}");
     }
 }

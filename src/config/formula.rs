@@ -1,10 +1,9 @@
 //! Columns computed on output (`derived`), and the names by which one asks for a part of
 //! an aggregate (`latency.p95`). Parsed by a SQL library, compiled once, evaluated in f64.
 
-use sqlparser::ast::{BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments};
-use sqlparser::ast::{UnaryOperator, Value};
+use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
-use super::predicate::parse_sql;
+use super::sql::{function_arguments, parse_sql};
 use super::{AggregateKind, Summary, suggestion};
 use crate::limits;
 
@@ -157,7 +156,8 @@ impl Formula {
     /// # Errors
     /// A sentence on what is not understood.
     pub fn compile(sql: &str, summary: &Summary) -> Result<Self, String> {
-        compile(&parse_sql(sql, limits::MAX_FORMULA_BYTES)?, summary)
+        let is_aggregate = |name: &str| summary.aggregate(name).is_some();
+        compile(&parse_sql(sql, limits::MAX_FORMULA_BYTES, is_aggregate)?, summary)
     }
 
     /// Appends the aggregates that it needs.
@@ -292,18 +292,4 @@ fn compile_call(call: &sqlparser::ast::Function, summary: &Summary) -> Result<Fo
         1 => Ok(Formula::Apply(function, Box::new(arguments.remove(0)))),
         n => Err(format!("{name}() takes one argument, not {n}")),
     }
-}
-
-/// The plain arguments of a call.
-pub(crate) fn function_arguments(call: &sqlparser::ast::Function) -> Result<Vec<&Expr>, String> {
-    let FunctionArguments::List(list) = &call.args else {
-        return Err(format!("{call} needs its arguments in parentheses"));
-    };
-    list.args
-        .iter()
-        .map(|argument| match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr),
-            other => Err(format!("{other} is not understood as an argument")),
-        })
-        .collect()
 }

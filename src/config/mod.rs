@@ -10,6 +10,7 @@ mod predicate;
 mod resolve;
 mod resolve_aggregates;
 mod resolve_events;
+mod sql;
 mod units;
 #[allow(missing_docs)] // field by field the keys of schemas/reference.toml, explained there
 pub mod written;

@@ -6,10 +6,8 @@
 use std::cmp::Ordering;
 
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
-use sqlparser::dialect::PostgreSqlDialect;
-use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
 
+use super::sql::parse_sql;
 use super::{Field, FieldType, suggestion};
 use crate::limits;
 
@@ -149,38 +147,14 @@ impl Like {
     }
 }
 
-/// Parses one SQL expression of at most `most` bytes, and nothing after it.
-pub(crate) fn parse_sql(sql: &str, most: usize) -> Result<Expr, String> {
-    if sql.len() > most {
-        return Err(format!("an expression of {} bytes; at most {most} are read", sql.len()));
-    }
-    let trouble = |e: &dyn std::fmt::Display| {
-        let text = e.to_string();
-        match text.strip_prefix("sql parser error: ").unwrap_or(&text) {
-            "recursion limit exceeded" => {
-                format!("nested deeper than {}", limits::MAX_EXPRESSION_DEPTH)
-            }
-            other => other.to_owned(),
-        }
-    };
-    let mut parser = Parser::new(&PostgreSqlDialect {})
-        .with_recursion_limit(limits::MAX_EXPRESSION_DEPTH)
-        .try_with_sql(sql)
-        .map_err(|e| trouble(&e))?;
-    let expr = parser.parse_expr().map_err(|e| trouble(&e))?;
-    match parser.peek_token().token {
-        Token::EOF => Ok(expr),
-        other => Err(format!("\"{other}\" is left over after the expression")),
-    }
-}
-
 impl Predicate {
     /// Parses and compiles a condition over the fields.
     ///
     /// # Errors
     /// A sentence on what is not understood or does not fit together.
     pub fn compile(sql: &str, fields: &[Field]) -> Result<(String, Self), String> {
-        let expr = parse_sql(sql, limits::MAX_FILTER_BYTES)?;
+        let is_field = |name: &str| fields.iter().any(|f| f.name == name);
+        let expr = parse_sql(sql, limits::MAX_FILTER_BYTES, is_field)?;
         Ok((expr.to_string(), Compiler { fields }.condition(&expr)?))
     }
 

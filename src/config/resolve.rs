@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
 use super::written::{self, CountOrAuto, OneOrMany, Text};
 use super::{Config, DeadLetters, Format, IngestSockets, Log, Problem, QuerySockets, Snapshots};
@@ -23,7 +24,7 @@ pub(super) fn resolve(text: &str) -> Result<Config, Problem> {
         return Err(Problem::new(asked_at, "query.zmq.bind", message));
     }
     Ok(Config {
-        data_dir: PathBuf::from(file.data_dir.map_or("data".to_owned(), Spanned::into_inner)),
+        data_dir: data_dir(file.data_dir)?,
         shards: shards(file.shards)?,
         memory_limit: memory_limit(&file.memory_limit)?,
         ingest,
@@ -41,30 +42,40 @@ pub(super) fn resolve(text: &str) -> Result<Config, Problem> {
     })
 }
 
-/// What serde or the TOML parser says, with the key taken from the line it points to.
+/// What serde or the TOML parser says, with the key that it points to.
 fn syntax_problem(text: &str, error: &toml::de::Error) -> Problem {
     let offset = error.span().map(|s| s.start);
-    let key = offset.map_or(String::new(), |at| key_at(text, at));
+    // What can be read, however much is wrong.
+    let (file, _) = DeTable::parse_recoverable(text);
+    let key = offset.and_then(|at| key_at(file.get_ref(), at)).unwrap_or_default();
     let message = error.message().lines().collect::<Vec<_>>().join("; ").replace('`', "\"");
     Problem { offset, key, message }
 }
 
-/// The key that the line at `offset` sets, with the table it is in.
-fn key_at(text: &str, offset: usize) -> String {
-    let offset = offset.min(text.len());
-    let start = text[..offset].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[start..].lines().next().unwrap_or("").trim();
-    let header = |l: &str| {
-        l.starts_with('[').then(|| l.split(']').next().unwrap_or("").trim_matches('[').to_owned())
-    };
-    if let Some(table) = header(line) {
-        return table;
-    }
-    let key = line.split('=').next().unwrap_or("").trim().trim_start_matches(['{', ' ']);
-    match text[..start].lines().rev().find_map(|l| header(l.trim())) {
-        Some(table) => format!("{table}.{key}"),
-        None => key.to_owned(),
-    }
+/// The innermost key whose name or value is at `offset`, with what it is in: tables of a list
+/// by their names, as in `summary.pages.aggregates.users.log2m`.
+fn key_at(table: &DeTable<'_>, offset: usize) -> Option<String> {
+    // What is not closed is noticed at its end.
+    let is_here = |span: Range<usize>| (span.start..=span.end).contains(&offset);
+    table.iter().find_map(|(key, value)| {
+        let name = key.get_ref();
+        let within = match value.get_ref() {
+            DeValue::Table(inner) => key_at(inner, offset),
+            DeValue::Array(items) => items.iter().find_map(|item| {
+                let inner = item.get_ref().as_table()?;
+                let named = inner.get("name").and_then(|name| name.get_ref().as_str());
+                let below = key_at(inner, offset);
+                let path = named.into_iter().chain(below.as_deref()).collect::<Vec<_>>().join(".");
+                (below.is_some() || is_here(item.span())).then_some(path)
+            }),
+            _ => None,
+        };
+        match within {
+            Some(within) if within.is_empty() => Some(name.to_string()),
+            Some(within) => Some(format!("{name}.{within}")),
+            None => (is_here(key.span()) || is_here(value.span())).then(|| name.to_string()),
+        }
+    })
 }
 
 fn refuse_unbuilt(file: &written::File) -> Result<(), Problem> {
@@ -166,7 +177,10 @@ fn addresses(
 ) -> Result<Vec<String>, Problem> {
     let Some(bind) = bind else { return Ok(vec![default.to_owned()]) };
     let span = bind.span();
-    for address in &bind.get_ref().0 {
+    for (at, address) in bind.get_ref().0.iter().enumerate() {
+        if !address.ends_with(":*") && bind.get_ref().0[..at].contains(address) {
+            return Err(Problem::new(span, key, format!("{address} is named twice")));
+        }
         let local =
             local_address(address).map_err(|message| Problem::new(span.clone(), key, message))?;
         if !local && !insecure {
@@ -254,8 +268,13 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
     let buffer = match &written.receive_buffer {
         // Written out, the default is what it is when left out: the kernel decides.
         Some(text) if text.get_ref() == "0" => 0,
-        some => bytes_or(some, "ingest.zmq.receive_buffer", 0)?.min(1 << 30) as i32,
+        some => bytes_or(some, "ingest.zmq.receive_buffer", 0)?,
     };
+    if buffer > limits::MAX_RECEIVE_BUFFER_BYTES {
+        let span = written.receive_buffer.as_ref().map_or(0..0, Spanned::span);
+        let message = format!("at most {} GiB", limits::MAX_RECEIVE_BUFFER_BYTES >> 30);
+        return Err(Problem::new(span, "ingest.zmq.receive_buffer", message));
+    }
     Ok(IngestSockets {
         bind: addresses(
             written.bind,
@@ -266,15 +285,27 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
         format,
         max_message,
         receive_high_water_mark: high as i32,
-        receive_buffer: buffer,
-        state_file: written.state_file.and_then(state_file),
+        receive_buffer: buffer as i32,
+        state_file: written.state_file.map_or(Ok(None), state_file)?,
     })
 }
 
 /// The path of the state file; an empty text is none.
-fn state_file(written: Text) -> Option<PathBuf> {
-    let path = written.into_inner();
-    (!path.is_empty()).then(|| PathBuf::from(path))
+fn state_file(written: Text) -> Result<Option<PathBuf>, Problem> {
+    let path = PathBuf::from(written.get_ref());
+    if path.is_dir() {
+        let message = format!("{} is a folder; name a file in it", path.display());
+        return Err(Problem::new(written.span(), "ingest.zmq.state_file", message));
+    }
+    Ok((!written.get_ref().is_empty()).then_some(path))
+}
+
+fn data_dir(written: Option<Text>) -> Result<PathBuf, Problem> {
+    let Some(written) = written else { return Ok(PathBuf::from("data")) };
+    if written.get_ref().is_empty() {
+        return Err(Problem::new(written.span(), "data_dir", "names no folder"));
+    }
+    Ok(PathBuf::from(written.into_inner()))
 }
 
 fn query(written: written::QueryZmq) -> Result<QuerySockets, Problem> {

@@ -6,10 +6,9 @@ use jiff::tz::TimeZone;
 use sqlparser::ast::{Expr, Value};
 use toml::Spanned;
 
-use super::formula::function_arguments;
-use super::predicate::parse_sql;
 use super::resolve::{micros_or, number_or};
 use super::resolve_aggregates::{Columns, aggregate};
+use super::sql::{function_arguments, parse_sql};
 use super::written::{self, Text};
 use super::{
     Derivation, Derived, Field, FieldSource, FieldType, Filter, Formula, Predicate, Problem,
@@ -19,6 +18,9 @@ use crate::limits;
 
 /// Names that mean something else in files and questions.
 const RESERVED: [&str; 1] = ["day"];
+
+/// What a question gets the counters by, so that no summary can be called so.
+const STATS: &str = "stats";
 
 pub(super) fn schema(
     event: &Spanned<written::Event>,
@@ -55,6 +57,7 @@ pub(super) fn schema(
         }
         schema.fields.push(field);
     }
+    refuse_values_above_others(&schema, fields, event.time.get_ref())?;
     for written in summaries {
         let summary = summary(written.get_ref(), &schema.fields)?;
         if schema.summaries.iter().any(|s| s.name == summary.name) {
@@ -67,6 +70,37 @@ pub(super) fn schema(
         return Err(Problem::new(event_span, "summary", "no [[summary]]; expected at least one"));
     }
     Ok(schema)
+}
+
+/// Refuses two paths of which one leads through the other: what is there is either a value or
+/// an object with values in it, so that no event could have both.
+fn refuse_values_above_others(
+    schema: &Schema,
+    fields: &[Spanned<written::Field>],
+    time: &written::Time,
+) -> Result<(), Problem> {
+    let mut values = vec![("event.time.field".to_owned(), &schema.time.path, time.field.span())];
+    for (field, written) in schema.fields.iter().zip(fields) {
+        if let FieldSource::Record(path) = &field.source {
+            let written = written.get_ref();
+            let from = written.from.as_ref().unwrap_or(&written.name);
+            values.push((format!("field.{}.from", field.name), path, from.span()));
+        }
+    }
+    // In order, what leads through a path comes right behind it.
+    values.sort_by_key(|(_, path, _)| *path);
+    for pair in values.windows(2) {
+        let [(above, upper, _), (key, lower, span)] = pair else { continue };
+        if lower.len() > upper.len() && lower.starts_with(upper) {
+            let message = format!(
+                "it lies within {above} = \"{}\", which cannot be a value and an object at once; \
+                 a dot that belongs to a name is written \\.",
+                upper.join(".")
+            );
+            return Err(Problem::new(span.clone(), key, message));
+        }
+    }
+    Ok(())
 }
 
 fn zone(written: &Option<Text>) -> Result<(String, TimeZone), Problem> {
@@ -197,7 +231,8 @@ fn field_type(text: &str) -> Option<FieldType> {
 }
 
 fn derivation(text: &str, fields: &[Field], time: &str) -> Result<(Derivation, FieldType), String> {
-    let Expr::Function(call) = parse_sql(text, limits::MAX_FORMULA_BYTES)? else {
+    let is_field = |name: &str| name == time || fields.iter().any(|f| f.name == name);
+    let Expr::Function(call) = parse_sql(text, limits::MAX_FORMULA_BYTES, is_field)? else {
         return Err(format!("\"{text}\" is not a call such as hour() or prefix(url, 3)"));
     };
     let name = call.name.to_string().to_lowercase();
@@ -282,6 +317,10 @@ fn summary(written: &written::Summary, fields: &[Field]) -> Result<Summary, Prob
     let name = written.name.get_ref().clone();
     let key = format!("summary.{name}");
     check_name(&written.name, &key)?;
+    if name == STATS {
+        let message = format!("{{\"get\":\"{STATS}\"}} asks for the counters; rename it");
+        return Err(Problem::new(written.name.span(), key, message));
+    }
     let dimensions = dimensions(&written.dimensions, fields, &format!("{key}.dimensions"))?;
     if written.aggregates.is_empty() || written.aggregates.len() > limits::MAX_AGGREGATES {
         let message = format!("expected 1 to {} aggregates", limits::MAX_AGGREGATES);

@@ -4,11 +4,12 @@
 //! and `false` in the columns that are said to have them: only there it is known that no
 //! text is meant.
 
-use std::io::{BufRead, Chain};
+use std::io::{BufRead, Chain, Read, Take};
 
 use anyhow::{Context, bail};
 
 use crate::cli::table::{counted, printable};
+use crate::limits;
 
 /// A row of our own behind the last one: where it does not come back as a row, a quote that
 /// was never closed has swallowed it, and all that came before it.
@@ -30,7 +31,9 @@ pub enum Outcome {
 
 /// Reads the rows of one file.
 pub struct CsvRows<R> {
-    reader: csv::Reader<Chain<R, &'static [u8]>>,
+    /// Limited to a row that a server could take, or a quote that is never closed would have
+    /// the rest of the file brought into memory.
+    reader: csv::Reader<Take<Chain<R, &'static [u8]>>>,
     record: csv::ByteRecord,
     file: String,
     rows: u64,
@@ -51,15 +54,18 @@ impl<R: BufRead> CsvRows<R> {
     /// Where there is none, two columns have one name, or one of `bools` is no column.
     pub fn new(reader: R, file: &str, bools: &[String]) -> anyhow::Result<Self> {
         // Rows of other lengths are judged here, so that one of them does not end it all.
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader.chain(END));
+        let reader = reader.chain(END).take(limits::MAX_MESSAGE_BYTES);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
         let header = reader.byte_headers().with_context(|| format!("{file}:1: no CSV header"))?;
+        let header = header.clone();
+        let is_cut = reader.get_ref().limit() == 0;
         let names: Vec<&[u8]> = header.iter().collect();
         if names == [&END[1..]] {
             bail!("{file}: is empty; expected a CSV header with the names of the fields");
         }
         for (at, name) in names.iter().enumerate() {
             let shown = String::from_utf8_lossy(name);
-            if name.ends_with(END) {
+            if name.ends_with(END) || is_cut {
                 bail!("{file}:1: a quote in the header is never closed; close it");
             }
             if name.is_empty() {
@@ -85,9 +91,10 @@ impl<R: BufRead> CsvRows<R> {
     /// Writes the next row as one line.
     ///
     /// # Errors
-    /// Where the file cannot be read.
+    /// Where the file cannot be read, or a row is longer than any server would take.
     pub fn next_row(&mut self, line: &mut Vec<u8>) -> anyhow::Result<Outcome> {
         line.clear();
+        self.reader.get_mut().set_limit(limits::MAX_MESSAGE_BYTES);
         let more = self.reader.read_byte_record(&mut self.record);
         if !more.with_context(|| format!("{}: cannot be read as CSV", self.file))? {
             // The end did not come back: the row before this one has it.
@@ -97,6 +104,10 @@ impl<R: BufRead> CsvRows<R> {
             return Ok(Outcome::End);
         }
         self.rows += 1;
+        if self.reader.get_ref().limit() == 0 {
+            let most = limits::MAX_MESSAGE_BYTES / 1_000_000;
+            bail!("{}: longer than {most} MB; is a quote never closed?", self.place());
+        }
         if self.record.iter().next_back().is_some_and(|cell| cell.ends_with(END)) {
             let why = "a quote is opened in it and never closed, so that the rest of the file \
                        belongs to it";
@@ -273,6 +284,27 @@ mod tests {
             assert_eq!(convert(&format!("a,b\n1,2\n3,{end}")).unwrap().len(), 2, "{end:?}");
         }
         assert_eq!(convert("a,b").unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn a_quote_that_is_never_closed_does_not_fill_the_memory() {
+        use std::io::{BufReader, Read};
+        for (text, expected) in [
+            ("a,b\n1,2\n3,\"", "f.csv, row 2: longer than 128 MB; is a quote never closed?"),
+            ("a,\"b", "f.csv:1: a quote in the header is never closed; close it"),
+        ] {
+            let endless = text.as_bytes().chain(std::io::repeat(b'x').take(300_000_000));
+            let mut rows = CsvRows::new(BufReader::new(endless), "f.csv", &[]);
+            let error = loop {
+                match rows.as_mut().map(|rows| rows.next_row(&mut Vec::new())) {
+                    Ok(Ok(Outcome::Row)) => {}
+                    Ok(Ok(other)) => panic!("{other:?}"),
+                    Ok(Err(error)) => break error.to_string(),
+                    Err(error) => break error.to_string(),
+                }
+            };
+            assert_eq!(error, expected);
+        }
     }
 
     #[test]
