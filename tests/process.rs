@@ -192,6 +192,7 @@ fn a_changed_configuration_is_accepted_or_refused_by_its_meaning() {
             "aggregate n changed",
         ),
         ("[event]", "[event]\nzone = \"Asia/Tokyo\"", "zone changed"),
+        ("field = \"ts\"", "field = \"at.ts\"", "time changed from \"ts\" to \"at.ts\""),
         ("name = \"pages\"", "name = \"pages\"\nwhere = \"n > 0\"", "filter changed"),
         ("unique = \"user\"", "unique = \"user\", log2m = 12", "aggregate users changed"),
         ("top = \"user\"", "top = \"user\", k = 99", "aggregate top changed"),

@@ -10,6 +10,8 @@ use super::{AggregateKind, Derivation, FieldSource, Filter, Schema, Summary, fam
 pub struct Definition {
     /// IANA name of the zone whose midnight ends the day.
     pub zone: String,
+    /// Where the time of an event is read from.
+    pub time: String,
     /// Dimensions, in the order of the key.
     pub dimensions: Vec<DimensionDefinition>,
     /// The filter and the fields that it reads; empty: none.
@@ -43,6 +45,7 @@ impl Definition {
     pub fn of(schema: &Schema, summary: &Summary) -> Self {
         Self {
             zone: schema.zone_name.clone(),
+            time: written_path(&schema.time.path),
             dimensions: summary
                 .dimensions
                 .iter()

@@ -74,6 +74,7 @@ impl RegisteredSummary {
             return Ok(());
         }
         refuse_change("its zone", &old.zone, &new.zone)?;
+        refuse_change("its time", &old.time, &new.time)?;
         let dimensions = |d: &Definition| {
             let list: Vec<_> =
                 d.dimensions.iter().map(|d| format!("{} {}", d.name, d.kind)).collect();
