@@ -22,8 +22,13 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts it on a folder; none where the machine lets nobody mount.
-    fn new(folder: &Path, size: &str) -> Option<Self> {
+    /// Mounts it on `folder/disk`, where the data of a server with this configuration will be;
+    /// none, loudly, where the machine lets nobody mount.
+    fn new(folder: &Path, size: &str, config: &str) -> Option<Self> {
+        let text = config.replace("/data\"", "/disk/data\"");
+        std::fs::write(folder.join("s.toml"), text).unwrap();
+        let folder = folder.join("disk");
+        std::fs::create_dir(&folder).unwrap();
         let as_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
         let script = format!(
             "mount -t tmpfs -o size={size} none '{}' && echo mounted && exec sleep 600",
@@ -41,8 +46,19 @@ impl SmallDisk {
             .unwrap();
         let mut said = String::new();
         BufReader::new(holder.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let disk = Self { holder, folder: folder.to_owned(), as_root };
-        (said == "mounted\n").then_some(disk)
+        let disk = Self { holder, folder, as_root };
+        if said != "mounted\n" {
+            eprintln!("SKIPPED: this machine lets nobody mount a small disk: nothing was tested");
+            return None;
+        }
+        Some(disk)
+    }
+
+    /// Serves `folder/s.toml`.
+    fn serve(&self, folder: &Path) -> Process {
+        let mut command = self.command(PROGRAM);
+        command.arg("serve").arg("-c").arg(folder.join("s.toml"));
+        Process::of(&mut command, folder)
     }
 
     /// A command that sees the disk where others see an empty folder.
@@ -96,16 +112,40 @@ fn wait_until(process: &Process, what: &str, holds: impl Fn(&Value) -> bool) {
     }
 }
 
+/// A stop waits for a silence of the senders, and one who may not receive for want of memory
+/// does not hear whether they are silent.
+#[test]
+fn a_stop_without_memory_receives_what_is_in_flight() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path())
+        .replace("dimensions = [\"page\"]", "dimensions = [\"n\"]")
+        .replace("name = \"n\", sum", "name = \"total\", sum");
+    let text = format!("memory_limit = \"8MB\"\ncheckpoint.interval = \"100ms\"\n{text}");
+    let Some(disk) = SmallDisk::new(folder.path(), "48m", &text) else { return };
+    let start = || disk.serve(folder.path());
+    const EVENTS: i64 = 200_000;
+    let process = start();
+    let filler = disk.fill();
+    std::thread::scope(|scope| {
+        scope.spawn(|| process.send(0, EVENTS));
+        wait_until(&process, "out of memory", |s| {
+            let shards = s["shards"].as_array().unwrap();
+            let bytes = shards.iter().map(|shard| shard["memory_bytes"].as_u64().unwrap());
+            bytes.sum::<u64>() > 8_000_000 && s["checkpoints_failed"].as_u64() > Some(1)
+        });
+        assert!(process.ask(r#"{"get":"stats"}"#)["events_accepted"].as_i64() < Some(EVENTS));
+        std::fs::remove_file(filler).unwrap();
+        process.signal("-TERM");
+    });
+    assert_eq!(process.wait().code(), Some(0));
+    let events = start().ask(r#"{"summary":"pages","select":["events"]}"#);
+    assert_eq!(events["rows"], json!([[EVENTS]]));
+}
+
 #[test]
 fn a_full_disk_delays_checkpoints_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let disk = folder.path().join("disk");
-    std::fs::create_dir(&disk).unwrap();
-    let Some(disk) = SmallDisk::new(&disk, "24m") else {
-        eprintln!("SKIPPED: this machine lets nobody mount a small disk: nothing was tested");
-        return;
-    };
-    let text = config(folder.path()).replace("/data\"", "/disk/data\"")
+    let text = config(folder.path())
         + r#"
 [[summary]]
 name = "numbers"
@@ -114,12 +154,8 @@ aggregates = [{ name = "events", count = true }, { name = "users", unique = "use
 [checkpoint]
 interval = "100ms"
 "#;
-    std::fs::write(folder.path().join("s.toml"), text).unwrap();
-    let start = || {
-        let mut command = disk.command(PROGRAM);
-        command.arg("serve").arg("-c").arg(folder.path().join("s.toml"));
-        Process::of(&mut command, folder.path())
-    };
+    let Some(disk) = SmallDisk::new(folder.path(), "24m", &text) else { return };
+    let start = || disk.serve(folder.path());
     let process = start();
     process.send(0, 5000);
     wait_until(&process, "stored", |s| s["stored_sequence"] == 5000);

@@ -50,11 +50,12 @@ impl Process {
     pub fn of(command: &mut Command, folder: &Path) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains("listening") {
-            line.clear();
-            assert!(log.read_line(&mut line).unwrap() > 0, "it ended before it listened");
+        let mut said = String::new();
+        while !said.contains("listening") {
+            let more = log.read_line(&mut said).unwrap() > 0;
+            assert!(more, "it ended before it listened: {said}");
         }
+        let line = said.lines().last().unwrap();
         let events = line.split("tcp://").nth(1).and_then(|l| l.split('"').next()).unwrap();
         let events = format!("tcp://{events}");
         // Somebody must read on, or the pipe fills.
@@ -69,6 +70,7 @@ impl Process {
     pub fn send(&self, from: i64, to: i64) {
         let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
         socket.set_linger(60_000).unwrap();
+        socket.set_sndtimeo(60_000).unwrap();
         socket.connect(&self.events).unwrap();
         for i in from..to {
             let event = json!({ "ts": 1_795_000_000 + i, "page": format!("p{}", i % 10), "n": i, "user": "u" });
