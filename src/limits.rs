@@ -20,6 +20,17 @@ pub const SHARD_QUEUE: usize = 4;
 /// Questions waiting at a shard's side door (`"fresh": false`). A full queue blocks the asker.
 pub const ASK_QUEUE: usize = 256;
 
+/// Questions taken from the socket that no thread has begun; further ones wait with their
+/// senders. Few, so that a client that does not read has few answers under way.
+pub const QUESTION_QUEUE: usize = 16;
+
+/// Answers that libzmq takes for one client that does not read them; further ones wait with us.
+pub const ANSWERS_UNDER_WAY: i32 = 64;
+
+/// Bytes of answers, and of questions behind them, that wait for clients that do not read. Beyond
+/// it, the client for whom most waits loses its newest; metric `answers_dropped`.
+pub const MAX_OUTBOX_BYTES: usize = 256 << 20;
+
 /// Requests from other threads waiting for the sequencer. A full queue blocks the requester.
 pub const REQUEST_QUEUE: usize = 256;
 
