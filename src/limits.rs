@@ -101,6 +101,9 @@ pub const MAX_FORMULA_BYTES: usize = 2 << 10;
 /// Columns of one answer.
 pub const MAX_ANSWER_COLUMNS: usize = 1024;
 
+/// Values of one dimension that a question may name; more is answered with an error.
+pub const MAX_CONDITION_VALUES: usize = 1 << 16;
+
 /// Questions that wait for `min_events`; one more is refused.
 pub const MAX_WAITING_QUESTIONS: usize = 1024;
 
