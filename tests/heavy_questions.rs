@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use summarizer::clock::Stopwatch;
 use summarizer::limits::MAX_CONDITION_VALUES;
+use summarizer::query::{Failure, Question};
 use support::{NOON_US, TestServer};
 
 const CONFIG: &str = r#"
@@ -50,4 +51,21 @@ fn many_values_are_looked_up_and_too_many_refused() {
     let answer = server.ask(&json!({ "summary": "pages", "where": { "user": users } }).to_string());
     assert_eq!(answer["error"]["code"], "bad_request", "{answer}");
     assert_eq!(answer["error"]["hint"], "at most 65536");
+}
+
+#[test]
+fn a_stop_ends_a_question_that_is_being_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = filled(folder.path(), 10);
+    // A shard that never answers.
+    let mut engine = server.server().responder().engine.clone();
+    let (ask, _asks) = crossbeam_channel::bounded(1);
+    engine.asks_out = vec![ask];
+    let question =
+        Question { summary: Some("pages".into()), fresh: Some(false), ..Question::default() };
+    let begun = Stopwatch::start();
+    let asking = std::thread::spawn(move || engine.answer(&question).unwrap_err());
+    server.stop();
+    assert_eq!(asking.join().unwrap(), Failure::stopping());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }

@@ -33,6 +33,9 @@ const MAX_STARTS: usize = 20;
 /// Stored rows between two looks at the time.
 const CHECK_EVERY: u64 = 1024;
 
+/// Longest time between two looks at whether the server is stopping.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// What answers questions; one per thread is cheap, all share the same parts.
 #[derive(Clone)]
 pub struct Engine {
@@ -60,19 +63,22 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// For `as_of`.
     pub clock: Clock,
+    /// Set when no question is answered any more.
+    pub stop: Arc<AtomicBool>,
 }
 
-/// How long an answer may take.
-struct Deadline {
+/// How long an answer may take: so long, but no longer than the server runs.
+struct Deadline<'a> {
     watch: Stopwatch,
     limit: Duration,
+    stop: &'a AtomicBool,
 }
 
 /// What is left to one of several questions.
 struct Budget<'a> {
     /// Rows that those before it have read.
     scanned: u64,
-    deadline: &'a Deadline,
+    deadline: &'a Deadline<'a>,
 }
 
 /// The shards' answers to one question, one of each.
@@ -86,14 +92,30 @@ pub(super) struct Gathered {
     pub sequence: u64,
 }
 
-impl Deadline {
-    fn left(&self) -> Duration {
-        self.limit.saturating_sub(self.watch.elapsed())
+impl Deadline<'_> {
+    /// An error where it is over.
+    fn check(&self) -> Result<(), Failure> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Failure::stopping());
+        }
+        if self.watch.elapsed() < self.limit {
+            return Ok(());
+        }
+        let message = format!("no answer within {} ms", self.limit.as_millis());
+        let hint = "ask for fewer days or keys, or raise timeout_ms";
+        Err(Failure::new("timeout", message, hint))
     }
 
-    fn failure(&self) -> Failure {
-        let message = format!("no answer within {} ms", self.limit.as_millis());
-        Failure::new("timeout", message, "ask for fewer days or keys, or raise timeout_ms")
+    /// Waits for the answer of a shard.
+    fn receive(&self, answers: &Answers) -> Result<Option<ShardAnswer>, Failure> {
+        loop {
+            let left = self.limit.saturating_sub(self.watch.elapsed());
+            match answers.recv_timeout(left.min(LOOK_EVERY)) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Timeout) => self.check()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(Failure::stopping()),
+            }
+        }
     }
 }
 
@@ -122,14 +144,16 @@ impl Engine {
         plans: &[QuestionPlan],
         question: &Question,
     ) -> Result<(Vec<Groups>, Gathered), Failure> {
-        let deadline = Deadline { watch: Stopwatch::start(), limit: self.time_limit(question) };
+        let (watch, limit) = (Stopwatch::start(), self.time_limit(question));
+        let deadline = Deadline { watch, limit, stop: &self.stop };
         let (accepted, wanted) = (self.accepted(), question.min_events.unwrap_or(0));
         if accepted < wanted {
-            let message = format!("{accepted} of {wanted} events within {:?}", deadline.limit);
+            let message = format!("{accepted} of {wanted} events within {limit:?}");
             return Err(Failure::new("timeout", message, "ask for fewer, or raise timeout_ms"));
         }
         let fresh = question.fresh.unwrap_or(true);
         for _ in 0..MAX_STARTS {
+            deadline.check()?;
             let as_of_us = self.clock.now_us();
             if let Some((groups, sequence)) = self.gather(plans, fresh, &deadline)? {
                 return Ok((groups, Gathered { as_of_us, sequence }));
@@ -177,7 +201,7 @@ impl Engine {
         &self,
         plans: &[QuestionPlan],
         fresh: bool,
-        deadline: &Deadline,
+        deadline: &Deadline<'_>,
     ) -> Result<Option<(Vec<Groups>, u64)>, Failure> {
         // The order matters: the view of the store, then where days are, then the shards.
         let reader = self.store.reader()?;
@@ -194,15 +218,9 @@ impl Engine {
             let budget = Budget { scanned, deadline };
             self.fold_stored(&reader, plan, &stored, &mut groups, &budget)?;
             for _ in 0..self.asks_out.len() {
-                match answers.recv_timeout(deadline.left()) {
-                    Ok(Some(answer)) => {
-                        sequence = sequence.min(answer.sequence);
-                        groups.merge(answer.groups);
-                    }
-                    Ok(None) => return Ok(None),
-                    Err(RecvTimeoutError::Timeout) => return Err(deadline.failure()),
-                    Err(RecvTimeoutError::Disconnected) => return Err(Failure::stopping()),
-                }
+                let Some(answer) = deadline.receive(&answers)? else { return Ok(None) };
+                sequence = sequence.min(answer.sequence);
+                groups.merge(answer.groups);
             }
             self.check_limits(&groups, scanned)?;
             scanned += groups.rows();
@@ -319,6 +337,7 @@ impl Engine {
         let number = self.number(plan);
         if let Some(points) = &plan.points {
             for (&day, point) in days.iter().flat_map(|day| points.iter().map(move |p| (day, p))) {
+                budget.deadline.check()?;
                 let mut key = Vec::new();
                 point.iter().for_each(|value| value.push(&mut key));
                 if let Some(row) = reader.row(number, day, &key)? {
@@ -337,9 +356,7 @@ impl Engine {
                 count += 1;
                 if count.is_multiple_of(CHECK_EVERY) {
                     self.check_limits(groups, budget.scanned)?;
-                    if budget.deadline.left().is_zero() {
-                        return Err(budget.deadline.failure());
-                    }
+                    budget.deadline.check()?;
                 }
             }
         }
