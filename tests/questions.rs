@@ -234,6 +234,22 @@ fn wrong_questions_are_answered_with_what_to_do() {
         (r#"{"summary":"visits","by":["day"],"from":"9999-12-31"}"#, "bad_value"),
         (r#"{"summary":"visits","where":{"page":12.50}}"#, "bad_value"),
         (r#"{"get":"stats","by":["page"]}"#, "bad_request"),
+        (
+            r#"{"get":"visits","day":"2026-11-20","key":{"country":"us","page":["P1"]}}"#,
+            "bad_request",
+        ),
+        (
+            r#"{"get":"visits","day":"2026-11-20","key":{"country":"us","page":"P1","page":"P2"}}"#,
+            "bad_request",
+        ),
+        (r#"{"summary":"visits","where":{"page":"P1","country":"us","page":"P2"}}"#, "bad_request"),
+        (
+            r#"{"set":{"and":[{"summary":"visits","where":{"page":"P1","page":"P2"}}]}}"#,
+            "bad_request",
+        ),
+        (r#"{"summary":"visits","where":["page"]}"#, "bad_request"),
+        (r#"{"summary":"visits","limit":1,"limit":2}"#, "bad_request"),
+        (r#"{"summary":"visits","key":{"page":"P1"}}"#, "bad_request"),
         (r#"{"export":"visits","day":"2026-13-01"}"#, "bad_value"),
         (r#"{"export":"visits","day":"2026-11-20","by":["page"]}"#, "bad_request"),
     ] {
@@ -351,4 +367,59 @@ fn dealers_pipeline_and_protobuf_is_spoken() {
     req.send(vec![0x82, 0xff], 0).unwrap();
     let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
     assert_eq!(answer.error.unwrap().code, "bad_request");
+}
+
+#[test]
+fn wrong_questions_in_protobuf_are_refused_and_not_guessed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = filled(folder.path());
+    let context = zmq::Context::new();
+    let req = context.socket(zmq::REQ).unwrap();
+    req.set_rcvtimeo(60_000).unwrap();
+    req.connect(&server.query()).unwrap();
+    let ask = |question: &wire::Question| {
+        req.send(question.encode_to_vec(), 0).unwrap();
+        wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap()
+    };
+    let text = |text: &str| wire::Cell { kind: Some(wire::cell::Kind::String(text.into())) };
+    let condition = |dimension: &str, values: &[wire::Cell]| wire::Condition {
+        dimension: dimension.into(),
+        values: values.to_vec(),
+    };
+    let null = wire::Cell::default();
+    let key = |page: &[wire::Cell]| {
+        vec![condition("country", std::slice::from_ref(&null)), condition("page", page)]
+    };
+    let one = wire::Question {
+        get: "visits".into(),
+        day: "2026-11-20".into(),
+        key: key(&[text("P0")]),
+        select: vec!["views".into()],
+        ..wire::Question::default()
+    };
+    assert_eq!(ask(&one).rows.len(), 1);
+    let pages = [condition("page", &[text("P1")]), condition("page", &[text("P2")])];
+    let visits = wire::Question { summary: "visits".into(), ..wire::Question::default() };
+    let part = wire::SetPart {
+        summary: "visits".into(),
+        r#where: pages.to_vec(),
+        ..wire::SetPart::default()
+    };
+    let set = wire::Set { and: vec![part], ..wire::Set::default() };
+    for (question, message) in [
+        (wire::Question { key: key(&[text("P0")]), ..visits.clone() }, "key goes with get"),
+        (wire::Question { key: key(&[text("P0"), text("P1")]), ..one.clone() }, "key has a list"),
+        (wire::Question { key: key(&[]), ..one.clone() }, "key has a list"),
+        (wire::Question { key: pages.to_vec(), ..one.clone() }, "\"page\" is named twice"),
+        (wire::Question { r#where: pages.to_vec(), ..visits.clone() }, "\"page\" is named twice"),
+        (wire::Question { set: Some(set), ..wire::Question::default() }, "\"page\" is named twice"),
+        (
+            wire::Question { get: "stats".into(), summary: String::new(), ..one.clone() },
+            "get stats",
+        ),
+    ] {
+        let error = ask(&question).error.unwrap();
+        assert_eq!(error.code, "bad_request", "{error:?}");
+        assert!(error.message.contains(message), "{error:?}");
+    }
 }

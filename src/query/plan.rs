@@ -1,7 +1,6 @@
 //! What a question means: names held against the configuration, once, with an error that
 //! says what there is.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -166,7 +165,7 @@ fn conditions(
     summary: &Summary,
     one_row: bool,
 ) -> Result<Vec<Option<Vec<KeyValue>>>, Failure> {
-    let conditions: &BTreeMap<String, Value> = match (&question.key, one_row) {
+    let conditions = match (&question.key, one_row) {
         (None, false) => &question.only,
         (Some(key), true) if question.only.is_empty() => key,
         (None, true) => {
@@ -181,10 +180,14 @@ fn conditions(
         }
     };
     let mut only = vec![None; summary.dimensions.len()];
-    for (name, values) in conditions {
+    for (name, values) in conditions.iter() {
         let at = dimension(name, schema, summary)?;
         let kind = schema.fields[summary.dimensions[at]].kind;
         let values = match values {
+            Value::Array(_) if one_row => {
+                let message = format!("key has a list for \"{name}\"");
+                return Err(Failure::new("bad_request", message, "one value of each dimension"));
+            }
             Value::Array(list) => list.as_slice(),
             one => std::slice::from_ref(one),
         };
