@@ -303,6 +303,24 @@ fn questions_that_wait_for_events_are_in_nobodys_way() {
 }
 
 #[test]
+fn a_question_that_waited_for_events_sees_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    let event = json!({ "ts": NOON_US / 1_000_000, "event": "view" }).to_string();
+    for fresh in [false, true] {
+        for more in 1..=100 {
+            push.send(event.as_str(), 0).unwrap();
+            let events = more + if fresh { 100 } else { 0 };
+            let question = json!({ "summary": "visits", "select": ["views"], "fresh": fresh, "min_events": events });
+            let answer = server.ask(&question.to_string());
+            // Another event cannot have come.
+            assert_eq!((&answer["rows"], &answer["events"]), (&json!([[events]]), &json!(events)));
+        }
+    }
+}
+
+#[test]
 fn dealers_pipeline_and_protobuf_is_spoken() {
     let folder = tempfile::tempdir().unwrap();
     let (server, _) = filled(folder.path());

@@ -146,16 +146,15 @@ impl Engine {
     ) -> Result<(Vec<Groups>, Gathered), Failure> {
         let (watch, limit) = (Stopwatch::start(), self.time_limit(question));
         let deadline = Deadline { watch, limit, stop: &self.stop };
-        let (accepted, wanted) = (self.accepted(), question.min_events.unwrap_or(0));
-        if accepted < wanted {
-            let message = format!("{accepted} of {wanted} events within {limit:?}");
+        let (visible, wanted) = (self.visible(question.is_fresh()), question.min_events);
+        if let Some(wanted) = wanted.filter(|&wanted| visible < wanted) {
+            let message = format!("{visible} of {wanted} events within {limit:?}");
             return Err(Failure::new("timeout", message, "ask for fewer, or raise timeout_ms"));
         }
-        let fresh = question.fresh.unwrap_or(true);
         for _ in 0..MAX_STARTS {
             deadline.check()?;
             let as_of_us = self.clock.now_us();
-            if let Some((groups, sequence)) = self.gather(plans, fresh, &deadline)? {
+            if let Some((groups, sequence)) = self.gather(plans, question, &deadline)? {
                 return Ok((groups, Gathered { as_of_us, sequence }));
             }
         }
@@ -183,10 +182,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Events accepted so far, those of the open batch included.
-    pub fn accepted(&self) -> u64 {
-        let metrics = &self.metrics;
-        u64::try_from(metrics.sequence.get() + metrics.open_batch_events.get()).unwrap_or(0)
+    /// Events that a question would see: those of the open batch only if it is fresh.
+    pub fn visible(&self, fresh: bool) -> u64 {
+        let open = if fresh { self.metrics.open_batch_events.get() } else { 0 };
+        u64::try_from(self.metrics.sequence.get() + open).unwrap_or(0)
     }
 
     /// How long a question may take.
@@ -200,7 +199,7 @@ impl Engine {
     fn gather(
         &self,
         plans: &[QuestionPlan],
-        fresh: bool,
+        question: &Question,
         deadline: &Deadline<'_>,
     ) -> Result<Option<(Vec<Groups>, u64)>, Failure> {
         // The order matters: the view of the store, then where days are, then the shards.
@@ -210,7 +209,7 @@ impl Engine {
             .iter()
             .map(|plan| self.stored_days(&reader, plan))
             .collect::<Result<Vec<_>, Failure>>()?;
-        let (cancel, answers) = self.ask_shards(plans, checkpoint, fresh)?;
+        let (cancel, answers) = self.ask_shards(plans, checkpoint, question)?;
         let (mut all, mut sequence, mut scanned) = (Vec::with_capacity(plans.len()), u64::MAX, 0);
         for ((plan, stored), answers) in plans.iter().zip(stored).zip(answers) {
             let layout = Arc::clone(&self.layouts[plan.summary]);
@@ -274,7 +273,7 @@ impl Engine {
         &self,
         plans: &[QuestionPlan],
         stored: u64,
-        fresh: bool,
+        question: &Question,
     ) -> Result<(CancelOnDrop, Vec<Answers>), Failure> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let ask = |plan: &QuestionPlan| {
@@ -293,8 +292,10 @@ impl Engine {
         };
         // The questions themselves go: only the shards may keep the other ends of `answers`.
         let (questions, answers): (Vec<_>, Vec<_>) = plans.iter().map(ask).unzip();
-        if fresh {
-            self.request(Request::Ask(questions))?;
+        // Who asks at the side door may overtake events that the shards were given.
+        let fresh = question.is_fresh();
+        if fresh || question.min_events.is_some() {
+            self.request(Request::Ask { questions, flush: fresh })?;
         } else {
             for question in questions {
                 for ask in &self.asks_out {

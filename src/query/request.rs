@@ -48,7 +48,7 @@ pub struct Question {
     pub excel: Option<bool>,
     /// Whether every event accepted so far is seen; if not, those of the open batch are not.
     pub fresh: Option<bool>,
-    /// Wait until so many events were accepted.
+    /// Wait until there are so many events to be seen.
     pub min_events: Option<u64>,
     /// Milliseconds that it may take.
     pub timeout_ms: Option<u64>,
@@ -145,6 +145,11 @@ impl Question {
             return Err(Failure::new("bad_request", "a question is a JSON object", hint));
         }
         serde_json::from_slice(text).map_err(|e| Failure::new("bad_request", e.to_string(), hint))
+    }
+
+    /// Whether the events of the open batch are seen.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh.unwrap_or(true)
     }
 
     /// The id of a question that could not be understood, so that its sender can tell.

@@ -25,6 +25,8 @@ pub struct Responder {
 pub struct Wait {
     /// So many events in all.
     pub events: u64,
+    /// Whether those of the open batch count.
+    pub fresh: bool,
     /// How long at most.
     pub limit: Duration,
 }
@@ -63,8 +65,14 @@ impl Responder {
         } else {
             Question::from_wire(wire::Question::decode(bytes).ok()?).ok()?
         };
-        let events = question.min_events.filter(|&events| self.engine.accepted() < events)?;
-        Some(Wait { events, limit: self.engine.time_limit(&question) })
+        let (events, fresh) = (question.min_events?, question.is_fresh());
+        let wait = Wait { events, fresh, limit: self.engine.time_limit(&question) };
+        (!self.is_enough(&wait)).then_some(wait)
+    }
+
+    /// Whether what a question waits for is there.
+    pub fn is_enough(&self, wait: &Wait) -> bool {
+        self.engine.visible(wait.fresh) >= wait.events
     }
 
     /// Tells a questioner why there is no answer.

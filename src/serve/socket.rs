@@ -138,9 +138,8 @@ impl QuerySocket {
         kept.outbox.deliver(|answer| self.send(answer));
         done_in.try_iter().for_each(|done| self.take_done(responder, done, kept));
         let Kept { waiting, outbox } = kept;
-        let accepted = responder.engine.accepted();
         let is_due =
-            |w: &mut Waiting| accepted >= w.wait.events || w.since.elapsed() >= w.wait.limit;
+            |w: &mut Waiting| responder.is_enough(&w.wait) || w.since.elapsed() >= w.wait.limit;
         // This thread alone fills the queue: room that is there stays.
         let room = || limits::QUESTION_QUEUE.saturating_sub(questions_out.len());
         for Waiting { question, .. } in waiting.extract_if(.., is_due).take(room()) {
