@@ -8,6 +8,7 @@ mod support;
 use prost::Message;
 use serde_json::{Value, json};
 use summarizer::ingest::wire;
+use summarizer::limits::MAX_QUESTION_BYTES;
 use support::{NOON_US, TestServer};
 
 const CONFIG: &str = r#"
@@ -385,6 +386,13 @@ fn dealers_pipeline_and_protobuf_is_spoken() {
     req.send(vec![0x82, 0xff], 0).unwrap();
     let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
     assert_eq!(answer.error.unwrap().code, "bad_request");
+    let failed = server.counter("questions_failed");
+    let order = "o".repeat(MAX_QUESTION_BYTES);
+    let question = wire::Question { id: "long".into(), order, ..wire::Question::default() };
+    req.send(question.encode_to_vec(), 0).unwrap();
+    let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
+    assert_eq!((answer.id.as_str(), answer.error.unwrap().code.as_str()), ("long", "bad_request"));
+    assert_eq!(server.counter("questions_failed"), failed + 1);
 }
 
 #[test]

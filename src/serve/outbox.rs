@@ -86,11 +86,6 @@ impl Outbox {
         self.lanes.is_empty()
     }
 
-    /// Whether something waits for a client, so that what is new has to wait behind it.
-    pub fn is_behind(&self, client: &[u8]) -> bool {
-        self.lanes.iter().any(|lane| lane.client == client)
-    }
-
     /// Sends an answer, or keeps it until its turn.
     pub fn answer(&mut self, answer: Envelope, send: impl Fn(Envelope) -> Delivery) {
         let waits = |lane: &Lane| lane.client == answer.client && !lane.answers.is_empty();
@@ -104,9 +99,13 @@ impl Outbox {
         }
     }
 
-    /// Keeps a question until its client has read what waits for it.
-    pub fn keep_question(&mut self, question: Envelope) {
+    /// Gives a new question back, unless something waits for its client: then it is kept.
+    pub fn admit(&mut self, question: Envelope) -> Option<Envelope> {
+        if self.lanes.iter().all(|lane| lane.client != question.client) {
+            return Some(question);
+        }
         self.keep(question, |lane| &mut lane.questions);
+        None
     }
 
     fn keep(&mut self, new: Envelope, queue: fn(&mut Lane) -> &mut VecDeque<Envelope>) {
@@ -241,11 +240,11 @@ mod tests {
             outbox.answer(envelope("a", body), Delivery::Later);
         }
         for body in ["4", "5"] {
-            outbox.keep_question(envelope("a", body));
+            assert!(outbox.admit(envelope("a", body)).is_none());
         }
+        assert!(outbox.admit(envelope("b", "0")).is_some());
         // An answer that was under way does not overtake those that wait.
         outbox.answer(envelope("a", "6"), |_| Delivery::Sent);
-        assert!(outbox.is_behind(b"a") && !outbox.is_behind(b"b"));
         assert_eq!(deliver(&mut outbox, 2), ["1", "2"]);
         assert!(outbox.next_question().is_none());
         assert_eq!(deliver(&mut outbox, 9), ["3", "6"]);
@@ -262,9 +261,13 @@ mod tests {
     #[test]
     fn clients_take_turns() {
         let (mut outbox, _) = outbox(100);
-        for (client, body) in [("a", "1"), ("a", "2"), ("a", "3"), ("b", "4"), ("b", "5")] {
-            outbox.keep_question(envelope(client, body));
+        for client in ["a", "b"] {
+            outbox.answer(envelope(client, "0"), Delivery::Later);
         }
+        for (client, body) in [("a", "1"), ("a", "2"), ("a", "3"), ("b", "4"), ("b", "5")] {
+            assert!(outbox.admit(envelope(client, body)).is_none());
+        }
+        assert_eq!(deliver(&mut outbox, 2), ["0", "0"]);
         let order = std::iter::from_fn(|| outbox.next_question());
         assert_eq!(bodies(order), ["1", "4", "2", "5", "3"]);
     }
@@ -278,7 +281,7 @@ mod tests {
         for at in 0..100 {
             outbox.answer(envelope("b", &(at % 10).to_string()), Delivery::Later);
         }
-        outbox.keep_question(envelope("a", "3"));
+        assert!(outbox.admit(envelope("a", "3")).is_none());
         assert_eq!(metrics.answers_dropped.get(), 93);
         assert_eq!(deliver(&mut outbox, 99), ["1", "2", "0", "1", "2", "3", "4", "5", "6"]);
         assert_eq!(bodies(outbox.take_questions()), ["3"]);
@@ -290,7 +293,7 @@ mod tests {
         let (mut outbox, metrics) = outbox(10);
         outbox.answer(envelope("a", "1"), Delivery::Later);
         outbox.answer(envelope("a", "2"), Delivery::Later);
-        outbox.keep_question(envelope("a", "3"));
+        assert!(outbox.admit(envelope("a", "3")).is_none());
         outbox.deliver(|_| Delivery::Gone);
         assert!(outbox.is_empty());
         assert_eq!((metrics.answers_dropped.get(), metrics.answers_unwanted.get()), (0, 2));

@@ -148,16 +148,13 @@ impl QuerySocket {
         // For one from the outbox and a new one, so that neither kind waits for the other's end.
         let has_room = room() >= 2;
         if has_room {
-            let next = outbox.next_question();
-            let new = self.receive();
-            let is_busy = next.is_some() || new.is_some();
-            if let Some(question) = next {
+            let (held, new) = (outbox.next_question(), self.receive());
+            let is_idle = held.is_none() && new.is_none();
+            let new = new.and_then(|question| outbox.admit(question));
+            for question in held.into_iter().chain(new) {
                 let _ = questions_out.send(question);
             }
-            if let Some(question) = new {
-                self.take_question(responder, question, questions_out, outbox);
-            }
-            if is_busy {
+            if !is_idle {
                 return;
             }
         }
@@ -182,28 +179,6 @@ impl QuerySocket {
                 let failure = Failure::new("busy", message, "ask without min_events");
                 self.refuse(responder, new.question, failure, outbox);
             }
-        }
-    }
-
-    /// Hands on a new question, for which there is room.
-    fn take_question(
-        &self,
-        responder: &Responder,
-        question: Envelope,
-        questions_out: &Sender<Envelope>,
-        outbox: &mut Outbox,
-    ) {
-        if question.body.len() > limits::MAX_QUESTION_BYTES {
-            let failure = Failure::new(
-                "bad_request",
-                format!("a question of {} bytes", question.body.len()),
-                format!("at most {} bytes", limits::MAX_QUESTION_BYTES),
-            );
-            self.refuse(responder, question, failure, outbox);
-        } else if outbox.is_behind(&question.client) {
-            outbox.keep_question(question);
-        } else {
-            let _ = questions_out.send(question);
         }
     }
 
