@@ -182,6 +182,32 @@ fn one_row_and_nothing() {
 }
 
 #[test]
+fn bounds_of_what_is_not_known_are_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, _) = filled(folder.path());
+    let config = CONFIG.replace(
+        r#"unique = "user" },"#,
+        r#"unique = "user" }, { name = "pages", unique = "page" },"#,
+    );
+    server.restart_with(&config).unwrap();
+    let question = r#"{"summary":"visits","select":["users","pages"]}"#;
+    let answer = server.ask(question);
+    let users = &answer["bounds"]["users"];
+    assert!(users[0][0].as_u64() > Some(0), "{answer}");
+    assert_eq!((&answer["rows"][0][1], &answer["bounds"]["pages"]), (&Value::Null, &json!([null])));
+
+    let question = wire::Question {
+        summary: "visits".into(),
+        select: vec!["users".into(), "pages".into()],
+        ..wire::Question::default()
+    };
+    let bytes = server.server().responder().respond(&question.encode_to_vec());
+    let bounds = wire::Answer::decode(bytes.as_slice()).unwrap().bounds;
+    assert_eq!(json!([[bounds[0].lower[0] as u64, bounds[0].upper[0] as u64]]), *users);
+    assert!(bounds[1].lower[0].is_nan() && bounds[1].upper[0].is_nan());
+}
+
+#[test]
 fn derived_fields_are_computed_in_the_zone() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start(folder.path(), CONFIG);

@@ -408,7 +408,7 @@ impl Engine {
             let at = plan.grouping.aggregates.iter().position(|&a| a == aggregate);
             let of_row = |states: &Vec<Option<State>>| {
                 let estimate = at.and_then(|at| states[at].as_ref()).and_then(State::distinct);
-                estimate.map_or((0.0, 0.0), |e| (e.lower.round(), e.upper.round()))
+                estimate.map(|e| (e.lower.round(), e.upper.round()))
             };
             (name.to_owned(), rows.iter().map(|(_, states)| of_row(states)).collect())
         });
