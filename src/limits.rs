@@ -22,7 +22,7 @@ pub const ASK_QUEUE: usize = 256;
 
 /// Questions taken from the socket that no thread has begun; further ones wait with their
 /// senders. Few, so that a client that does not read has few answers under way.
-pub const QUESTION_QUEUE: usize = 16;
+pub const QUESTION_QUEUE: usize = 64;
 
 /// Answers that libzmq takes for one client that does not read them; further ones wait with us.
 pub const ANSWERS_UNDER_WAY: i32 = 64;
