@@ -20,6 +20,17 @@ pub const SHARD_QUEUE: usize = 4;
 /// Questions waiting at a shard's side door (`"fresh": false`). A full queue blocks the asker.
 pub const ASK_QUEUE: usize = 256;
 
+/// Questions taken from the socket that no thread has begun; further ones wait with their
+/// senders. Few, so that a client that does not read has few answers under way.
+pub const QUESTION_QUEUE: usize = 64;
+
+/// Answers that libzmq takes for one client that does not read them; further ones wait with us.
+pub const ANSWERS_UNDER_WAY: i32 = 64;
+
+/// Bytes of answers, and of questions behind them, that wait for clients that do not read. Beyond
+/// it, the client for whom most waits loses its newest; metric `answers_dropped`.
+pub const MAX_OUTBOX_BYTES: usize = 256 << 20;
+
 /// Requests from other threads waiting for the sequencer. A full queue blocks the requester.
 pub const REQUEST_QUEUE: usize = 256;
 
@@ -92,6 +103,9 @@ pub const MAX_FORMULA_BYTES: usize = 2 << 10;
 
 /// Columns of one answer.
 pub const MAX_ANSWER_COLUMNS: usize = 1024;
+
+/// Values of one dimension that a question may name; more is answered with an error.
+pub const MAX_CONDITION_VALUES: usize = 1 << 16;
 
 /// Questions that wait for `min_events`; one more is refused.
 pub const MAX_WAITING_QUESTIONS: usize = 1024;

@@ -121,6 +121,8 @@ metrics! {
     counter tables_evicted "Tables (one summary, one day) that left memory."
     counter questions "Questions answered."
     counter questions_failed "Questions answered with an error."
+    counter answers_dropped "Questions left without an answer: their senders do not read, and too much waited for them."
+    counter answers_unwanted "Answers whose questioner had gone."
     counter snapshots "Revisions published."
     counter snapshots_unchanged "Publications that found nothing changed."
     counter snapshots_failed "Publications that failed and will be tried again."

@@ -176,6 +176,7 @@ impl Server {
 
         let finisher = |summary| Finisher::new(&config.schema, summary);
         let finishers = Arc::new(config.schema.summaries.iter().map(finisher).collect());
+        let stop_answers = Arc::new(AtomicBool::new(false));
         let engine = Engine {
             config: Arc::clone(&config),
             plan,
@@ -189,6 +190,7 @@ impl Server {
             residences,
             metrics,
             clock,
+            stop: Arc::clone(&stop_answers),
         };
         let stop_publisher = Arc::new(AtomicBool::new(false));
         let publisher = Publisher::new(publisher::Parts {
@@ -211,7 +213,6 @@ impl Server {
         });
         let publisher = spawn("publisher", move || publisher.run())?;
         let responder = Responder { engine, exports_out: channels.exports.0 };
-        let stop_answers = Arc::new(AtomicBool::new(false));
         let (answering, stop) = (responder.clone(), Arc::clone(&stop_answers));
         let answers = spawn("questions", move || {
             if let Err(error) = query_socket.run(&answering, &stop) {

@@ -8,6 +8,7 @@ mod support;
 use prost::Message;
 use serde_json::{Value, json};
 use summarizer::ingest::wire;
+use summarizer::limits::MAX_QUESTION_BYTES;
 use support::{NOON_US, TestServer};
 
 const CONFIG: &str = r#"
@@ -181,6 +182,32 @@ fn one_row_and_nothing() {
 }
 
 #[test]
+fn bounds_of_what_is_not_known_are_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut server, _) = filled(folder.path());
+    let config = CONFIG.replace(
+        r#"unique = "user" },"#,
+        r#"unique = "user" }, { name = "pages", unique = "page" },"#,
+    );
+    server.restart_with(&config).unwrap();
+    let question = r#"{"summary":"visits","select":["users","pages"]}"#;
+    let answer = server.ask(question);
+    let users = &answer["bounds"]["users"];
+    assert!(users[0][0].as_u64() > Some(0), "{answer}");
+    assert_eq!((&answer["rows"][0][1], &answer["bounds"]["pages"]), (&Value::Null, &json!([null])));
+
+    let question = wire::Question {
+        summary: "visits".into(),
+        select: vec!["users".into(), "pages".into()],
+        ..wire::Question::default()
+    };
+    let bytes = server.server().responder().respond(&question.encode_to_vec());
+    let bounds = wire::Answer::decode(bytes.as_slice()).unwrap().bounds;
+    assert_eq!(json!([[bounds[0].lower[0] as u64, bounds[0].upper[0] as u64]]), *users);
+    assert!(bounds[1].lower[0].is_nan() && bounds[1].upper[0].is_nan());
+}
+
+#[test]
 fn derived_fields_are_computed_in_the_zone() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start(folder.path(), CONFIG);
@@ -234,6 +261,22 @@ fn wrong_questions_are_answered_with_what_to_do() {
         (r#"{"summary":"visits","by":["day"],"from":"9999-12-31"}"#, "bad_value"),
         (r#"{"summary":"visits","where":{"page":12.50}}"#, "bad_value"),
         (r#"{"get":"stats","by":["page"]}"#, "bad_request"),
+        (
+            r#"{"get":"visits","day":"2026-11-20","key":{"country":"us","page":["P1"]}}"#,
+            "bad_request",
+        ),
+        (
+            r#"{"get":"visits","day":"2026-11-20","key":{"country":"us","page":"P1","page":"P2"}}"#,
+            "bad_request",
+        ),
+        (r#"{"summary":"visits","where":{"page":"P1","country":"us","page":"P2"}}"#, "bad_request"),
+        (
+            r#"{"set":{"and":[{"summary":"visits","where":{"page":"P1","page":"P2"}}]}}"#,
+            "bad_request",
+        ),
+        (r#"{"summary":"visits","where":["page"]}"#, "bad_request"),
+        (r#"{"summary":"visits","limit":1,"limit":2}"#, "bad_request"),
+        (r#"{"summary":"visits","key":{"page":"P1"}}"#, "bad_request"),
         (r#"{"export":"visits","day":"2026-13-01"}"#, "bad_value"),
         (r#"{"export":"visits","day":"2026-11-20","by":["page"]}"#, "bad_request"),
     ] {
@@ -283,6 +326,24 @@ fn questions_that_wait_for_events_are_in_nobodys_way() {
     server.stop();
     for (id, answer) in (20..).zip(answers(20)) {
         assert_eq!((&answer["id"], &answer["error"]["code"]), (&json!(id), &json!("stopping")));
+    }
+}
+
+#[test]
+fn a_question_that_waited_for_events_sees_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    let event = json!({ "ts": NOON_US / 1_000_000, "event": "view" }).to_string();
+    for fresh in [false, true] {
+        for more in 1..=100 {
+            push.send(event.as_str(), 0).unwrap();
+            let events = more + if fresh { 100 } else { 0 };
+            let question = json!({ "summary": "visits", "select": ["views"], "fresh": fresh, "min_events": events });
+            let answer = server.ask(&question.to_string());
+            // Another event cannot have come.
+            assert_eq!((&answer["rows"], &answer["events"]), (&json!([[events]]), &json!(events)));
+        }
     }
 }
 
@@ -351,4 +412,66 @@ fn dealers_pipeline_and_protobuf_is_spoken() {
     req.send(vec![0x82, 0xff], 0).unwrap();
     let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
     assert_eq!(answer.error.unwrap().code, "bad_request");
+    let failed = server.counter("questions_failed");
+    let order = "o".repeat(MAX_QUESTION_BYTES);
+    let question = wire::Question { id: "long".into(), order, ..wire::Question::default() };
+    req.send(question.encode_to_vec(), 0).unwrap();
+    let answer = wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap();
+    assert_eq!((answer.id.as_str(), answer.error.unwrap().code.as_str()), ("long", "bad_request"));
+    assert_eq!(server.counter("questions_failed"), failed + 1);
+}
+
+#[test]
+fn wrong_questions_in_protobuf_are_refused_and_not_guessed_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = filled(folder.path());
+    let context = zmq::Context::new();
+    let req = context.socket(zmq::REQ).unwrap();
+    req.set_rcvtimeo(60_000).unwrap();
+    req.connect(&server.query()).unwrap();
+    let ask = |question: &wire::Question| {
+        req.send(question.encode_to_vec(), 0).unwrap();
+        wire::Answer::decode(req.recv_bytes(0).unwrap().as_slice()).unwrap()
+    };
+    let text = |text: &str| wire::Cell { kind: Some(wire::cell::Kind::String(text.into())) };
+    let condition = |dimension: &str, values: &[wire::Cell]| wire::Condition {
+        dimension: dimension.into(),
+        values: values.to_vec(),
+    };
+    let null = wire::Cell::default();
+    let key = |page: &[wire::Cell]| {
+        vec![condition("country", std::slice::from_ref(&null)), condition("page", page)]
+    };
+    let one = wire::Question {
+        get: "visits".into(),
+        day: "2026-11-20".into(),
+        key: key(&[text("P0")]),
+        select: vec!["views".into()],
+        ..wire::Question::default()
+    };
+    assert_eq!(ask(&one).rows.len(), 1);
+    let pages = [condition("page", &[text("P1")]), condition("page", &[text("P2")])];
+    let visits = wire::Question { summary: "visits".into(), ..wire::Question::default() };
+    let part = wire::SetPart {
+        summary: "visits".into(),
+        r#where: pages.to_vec(),
+        ..wire::SetPart::default()
+    };
+    let set = wire::Set { and: vec![part], ..wire::Set::default() };
+    for (question, message) in [
+        (wire::Question { key: key(&[text("P0")]), ..visits.clone() }, "key goes with get"),
+        (wire::Question { key: key(&[text("P0"), text("P1")]), ..one.clone() }, "key has a list"),
+        (wire::Question { key: key(&[]), ..one.clone() }, "key has a list"),
+        (wire::Question { key: pages.to_vec(), ..one.clone() }, "\"page\" is named twice"),
+        (wire::Question { r#where: pages.to_vec(), ..visits.clone() }, "\"page\" is named twice"),
+        (wire::Question { set: Some(set), ..wire::Question::default() }, "\"page\" is named twice"),
+        (
+            wire::Question { get: "stats".into(), summary: String::new(), ..one.clone() },
+            "get stats",
+        ),
+    ] {
+        let error = ask(&question).error.unwrap();
+        assert_eq!(error.code, "bad_request", "{error:?}");
+        assert!(error.message.contains(message), "{error:?}");
+    }
 }

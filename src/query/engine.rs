@@ -33,6 +33,9 @@ const MAX_STARTS: usize = 20;
 /// Stored rows between two looks at the time.
 const CHECK_EVERY: u64 = 1024;
 
+/// Longest time between two looks at whether the server is stopping.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// What answers questions; one per thread is cheap, all share the same parts.
 #[derive(Clone)]
 pub struct Engine {
@@ -60,19 +63,22 @@ pub struct Engine {
     pub metrics: Arc<Metrics>,
     /// For `as_of`.
     pub clock: Clock,
+    /// Set when no question is answered any more.
+    pub stop: Arc<AtomicBool>,
 }
 
-/// How long an answer may take.
-struct Deadline {
+/// How long an answer may take: so long, but no longer than the server runs.
+struct Deadline<'a> {
     watch: Stopwatch,
     limit: Duration,
+    stop: &'a AtomicBool,
 }
 
 /// What is left to one of several questions.
 struct Budget<'a> {
     /// Rows that those before it have read.
     scanned: u64,
-    deadline: &'a Deadline,
+    deadline: &'a Deadline<'a>,
 }
 
 /// The shards' answers to one question, one of each.
@@ -86,14 +92,30 @@ pub(super) struct Gathered {
     pub sequence: u64,
 }
 
-impl Deadline {
-    fn left(&self) -> Duration {
-        self.limit.saturating_sub(self.watch.elapsed())
+impl Deadline<'_> {
+    /// An error where it is over.
+    fn check(&self) -> Result<(), Failure> {
+        if self.stop.load(Ordering::Relaxed) {
+            return Err(Failure::stopping());
+        }
+        if self.watch.elapsed() < self.limit {
+            return Ok(());
+        }
+        let message = format!("no answer within {} ms", self.limit.as_millis());
+        let hint = "ask for fewer days or keys, or raise timeout_ms";
+        Err(Failure::new("timeout", message, hint))
     }
 
-    fn failure(&self) -> Failure {
-        let message = format!("no answer within {} ms", self.limit.as_millis());
-        Failure::new("timeout", message, "ask for fewer days or keys, or raise timeout_ms")
+    /// Waits for the answer of a shard.
+    fn receive(&self, answers: &Answers) -> Result<Option<ShardAnswer>, Failure> {
+        loop {
+            let left = self.limit.saturating_sub(self.watch.elapsed());
+            match answers.recv_timeout(left.min(LOOK_EVERY)) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Timeout) => self.check()?,
+                Err(RecvTimeoutError::Disconnected) => return Err(Failure::stopping()),
+            }
+        }
     }
 }
 
@@ -122,16 +144,17 @@ impl Engine {
         plans: &[QuestionPlan],
         question: &Question,
     ) -> Result<(Vec<Groups>, Gathered), Failure> {
-        let deadline = Deadline { watch: Stopwatch::start(), limit: self.time_limit(question) };
-        let (accepted, wanted) = (self.accepted(), question.min_events.unwrap_or(0));
-        if accepted < wanted {
-            let message = format!("{accepted} of {wanted} events within {:?}", deadline.limit);
+        let (watch, limit) = (Stopwatch::start(), self.time_limit(question));
+        let deadline = Deadline { watch, limit, stop: &self.stop };
+        let (visible, wanted) = (self.visible(question.is_fresh()), question.min_events);
+        if let Some(wanted) = wanted.filter(|&wanted| visible < wanted) {
+            let message = format!("{visible} of {wanted} events within {limit:?}");
             return Err(Failure::new("timeout", message, "ask for fewer, or raise timeout_ms"));
         }
-        let fresh = question.fresh.unwrap_or(true);
         for _ in 0..MAX_STARTS {
+            deadline.check()?;
             let as_of_us = self.clock.now_us();
-            if let Some((groups, sequence)) = self.gather(plans, fresh, &deadline)? {
+            if let Some((groups, sequence)) = self.gather(plans, question, &deadline)? {
                 return Ok((groups, Gathered { as_of_us, sequence }));
             }
         }
@@ -159,10 +182,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Events accepted so far, those of the open batch included.
-    pub fn accepted(&self) -> u64 {
-        let metrics = &self.metrics;
-        u64::try_from(metrics.sequence.get() + metrics.open_batch_events.get()).unwrap_or(0)
+    /// Events that a question would see: those of the open batch only if it is fresh.
+    pub fn visible(&self, fresh: bool) -> u64 {
+        let open = if fresh { self.metrics.open_batch_events.get() } else { 0 };
+        u64::try_from(self.metrics.sequence.get() + open).unwrap_or(0)
     }
 
     /// How long a question may take.
@@ -176,8 +199,8 @@ impl Engine {
     fn gather(
         &self,
         plans: &[QuestionPlan],
-        fresh: bool,
-        deadline: &Deadline,
+        question: &Question,
+        deadline: &Deadline<'_>,
     ) -> Result<Option<(Vec<Groups>, u64)>, Failure> {
         // The order matters: the view of the store, then where days are, then the shards.
         let reader = self.store.reader()?;
@@ -186,7 +209,7 @@ impl Engine {
             .iter()
             .map(|plan| self.stored_days(&reader, plan))
             .collect::<Result<Vec<_>, Failure>>()?;
-        let (cancel, answers) = self.ask_shards(plans, checkpoint, fresh)?;
+        let (cancel, answers) = self.ask_shards(plans, checkpoint, question)?;
         let (mut all, mut sequence, mut scanned) = (Vec::with_capacity(plans.len()), u64::MAX, 0);
         for ((plan, stored), answers) in plans.iter().zip(stored).zip(answers) {
             let layout = Arc::clone(&self.layouts[plan.summary]);
@@ -194,15 +217,9 @@ impl Engine {
             let budget = Budget { scanned, deadline };
             self.fold_stored(&reader, plan, &stored, &mut groups, &budget)?;
             for _ in 0..self.asks_out.len() {
-                match answers.recv_timeout(deadline.left()) {
-                    Ok(Some(answer)) => {
-                        sequence = sequence.min(answer.sequence);
-                        groups.merge(answer.groups);
-                    }
-                    Ok(None) => return Ok(None),
-                    Err(RecvTimeoutError::Timeout) => return Err(deadline.failure()),
-                    Err(RecvTimeoutError::Disconnected) => return Err(Failure::stopping()),
-                }
+                let Some(answer) = deadline.receive(&answers)? else { return Ok(None) };
+                sequence = sequence.min(answer.sequence);
+                groups.merge(answer.groups);
             }
             self.check_limits(&groups, scanned)?;
             scanned += groups.rows();
@@ -256,7 +273,7 @@ impl Engine {
         &self,
         plans: &[QuestionPlan],
         stored: u64,
-        fresh: bool,
+        question: &Question,
     ) -> Result<(CancelOnDrop, Vec<Answers>), Failure> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let ask = |plan: &QuestionPlan| {
@@ -275,8 +292,10 @@ impl Engine {
         };
         // The questions themselves go: only the shards may keep the other ends of `answers`.
         let (questions, answers): (Vec<_>, Vec<_>) = plans.iter().map(ask).unzip();
-        if fresh {
-            self.request(Request::Ask(questions))?;
+        // Who asks at the side door may overtake events that the shards were given.
+        let fresh = question.is_fresh();
+        if fresh || question.min_events.is_some() {
+            self.request(Request::Ask { questions, flush: fresh })?;
         } else {
             for question in questions {
                 for ask in &self.asks_out {
@@ -319,6 +338,7 @@ impl Engine {
         let number = self.number(plan);
         if let Some(points) = &plan.points {
             for (&day, point) in days.iter().flat_map(|day| points.iter().map(move |p| (day, p))) {
+                budget.deadline.check()?;
                 let mut key = Vec::new();
                 point.iter().for_each(|value| value.push(&mut key));
                 if let Some(row) = reader.row(number, day, &key)? {
@@ -337,9 +357,7 @@ impl Engine {
                 count += 1;
                 if count.is_multiple_of(CHECK_EVERY) {
                     self.check_limits(groups, budget.scanned)?;
-                    if budget.deadline.left().is_zero() {
-                        return Err(budget.deadline.failure());
-                    }
+                    budget.deadline.check()?;
                 }
             }
         }
@@ -390,7 +408,7 @@ impl Engine {
             let at = plan.grouping.aggregates.iter().position(|&a| a == aggregate);
             let of_row = |states: &Vec<Option<State>>| {
                 let estimate = at.and_then(|at| states[at].as_ref()).and_then(State::distinct);
-                estimate.map_or((0.0, 0.0), |e| (e.lower.round(), e.upper.round()))
+                estimate.map(|e| (e.lower.round(), e.upper.round()))
             };
             (name.to_owned(), rows.iter().map(|(_, states)| of_row(states)).collect())
         });

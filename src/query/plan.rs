@@ -1,7 +1,6 @@
 //! What a question means: names held against the configuration, once, with an error that
 //! says what there is.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -159,14 +158,14 @@ fn days(question: &Question, one_row: bool) -> Result<(i32, i32), Failure> {
     }
 }
 
-/// Per dimension, the values that are taken.
+/// Per dimension, the values that are taken, each once and in order, as their pieces then are.
 fn conditions(
     question: &Question,
     schema: &Schema,
     summary: &Summary,
     one_row: bool,
 ) -> Result<Vec<Option<Vec<KeyValue>>>, Failure> {
-    let conditions: &BTreeMap<String, Value> = match (&question.key, one_row) {
+    let conditions = match (&question.key, one_row) {
         (None, false) => &question.only,
         (Some(key), true) if question.only.is_empty() => key,
         (None, true) => {
@@ -181,14 +180,27 @@ fn conditions(
         }
     };
     let mut only = vec![None; summary.dimensions.len()];
-    for (name, values) in conditions {
+    for (name, values) in conditions.iter() {
         let at = dimension(name, schema, summary)?;
         let kind = schema.fields[summary.dimensions[at]].kind;
-        let list = match values {
-            Value::Array(list) => list.iter().map(|v| key_value(name, v, kind)).collect(),
-            one => key_value(name, one, kind).map(|v| vec![v]),
+        let values = match values {
+            Value::Array(_) if one_row => {
+                let message = format!("key has a list for \"{name}\"");
+                return Err(Failure::new("bad_request", message, "one value of each dimension"));
+            }
+            Value::Array(list) => list.as_slice(),
+            one => std::slice::from_ref(one),
         };
-        only[at] = Some(list?);
+        if values.len() > limits::MAX_CONDITION_VALUES {
+            let message = format!("{} values of \"{name}\"", values.len());
+            let hint = format!("at most {}", limits::MAX_CONDITION_VALUES);
+            return Err(Failure::new("bad_request", message, hint));
+        }
+        let taken = values.iter().map(|v| key_value(name, v, kind));
+        let mut taken = taken.collect::<Result<Vec<_>, _>>()?;
+        taken.sort_unstable();
+        taken.dedup();
+        only[at] = Some(taken);
     }
     if one_row && let Some(missing) = only.iter().position(Option::is_none) {
         let name = &schema.fields[summary.dimensions[missing]].name;
@@ -354,13 +366,10 @@ fn points(only: &[Option<Vec<KeyValue>>]) -> (Option<Vec<Vec<KeyValue>>>, Vec<Ke
     }
     let mut points = vec![Vec::new()];
     for values in only.iter().flatten() {
-        let mut distinct = values.clone();
-        distinct.sort();
-        distinct.dedup();
         points = points
             .iter()
             .flat_map(|point: &Vec<KeyValue>| {
-                distinct.iter().map(|v| point.iter().chain([v]).cloned().collect::<Vec<_>>())
+                values.iter().map(|v| point.iter().chain([v]).cloned().collect::<Vec<_>>())
             })
             .collect();
     }

@@ -50,6 +50,9 @@ impl Failure {
     }
 }
 
+/// Lower and upper bound (two standard errors) of a number of distinct values, where one is known.
+pub type Bounds = Option<(f64, f64)>;
+
 /// An answer.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
@@ -59,8 +62,8 @@ pub struct Answer {
     pub rows: Vec<Vec<Cell>>,
     /// Of all groups, also those beyond the limit.
     pub totals: Vec<Cell>,
-    /// Per column of a number of distinct values: lower and upper bound (two standard errors), per row.
-    pub bounds: Vec<(String, Vec<(f64, f64)>)>,
+    /// Per column of a number of distinct values: the bounds, per row.
+    pub bounds: Vec<(String, Vec<Bounds>)>,
     /// When it was so, in microseconds since 1970.
     pub as_of_us: i64,
     /// Sequence number after the last event that it covers.
@@ -98,7 +101,8 @@ impl Answer {
         out.push_str("],\"totals\":");
         write_cells(&self.totals, &mut out);
         let bounds = self.bounds.iter().map(|(name, bounds)| {
-            let pairs = bounds.iter().map(|(lower, upper)| json!([*lower as i64, *upper as i64]));
+            let pair = |(lower, upper)| [lower as i64, upper as i64];
+            let pairs = bounds.iter().map(|bounds: &Bounds| json!(bounds.map(pair)));
             (name.clone(), pairs.collect::<Value>())
         });
         let bounds = Value::Object(bounds.collect());
@@ -125,8 +129,8 @@ impl Answer {
                 .iter()
                 .map(|(column, bounds)| wire::Bounds {
                     column: column.clone(),
-                    lower: bounds.iter().map(|b| b.0).collect(),
-                    upper: bounds.iter().map(|b| b.1).collect(),
+                    lower: bounds.iter().map(|b| b.map_or(f64::NAN, |b| b.0)).collect(),
+                    upper: bounds.iter().map(|b| b.map_or(f64::NAN, |b| b.1)).collect(),
                 })
                 .collect(),
             as_of: timestamp(self.as_of_us),

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::reply::Failure;
@@ -23,7 +24,7 @@ pub struct Question {
     pub to: Option<String>,
     /// Values of dimensions that are taken: one, or a list.
     #[serde(default, rename = "where")]
-    pub only: BTreeMap<String, Value>,
+    pub only: Conditions,
     /// Dimensions that make a group, and `day`.
     #[serde(default)]
     pub by: Vec<String>,
@@ -40,14 +41,14 @@ pub struct Question {
     /// The day of that row.
     pub day: Option<String>,
     /// The dimensions of that row.
-    pub key: Option<BTreeMap<String, Value>>,
+    pub key: Option<Conditions>,
     /// The summary of which a day is to be published now.
     pub export: Option<String>,
     /// With `export`: also in the `excel` dialect.
     pub excel: Option<bool>,
     /// Whether every event accepted so far is seen; if not, those of the open batch are not.
     pub fresh: Option<bool>,
-    /// Wait until so many events were accepted.
+    /// Wait until there are so many events to be seen.
     pub min_events: Option<u64>,
     /// Milliseconds that it may take.
     pub timeout_ms: Option<u64>,
@@ -82,7 +83,55 @@ pub struct SetPart {
     pub to: Option<String>,
     /// Values of dimensions that are taken: one, or a list.
     #[serde(default, rename = "where")]
-    pub only: BTreeMap<String, Value>,
+    pub only: Conditions,
+}
+
+/// Values by dimension, each dimension named once.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conditions(BTreeMap<String, Value>);
+
+impl Conditions {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The dimensions, and the value or the list of values of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.0.iter()
+    }
+
+    /// Adds a dimension; the error says that it is there already.
+    fn add(&mut self, dimension: String, value: Value) -> Result<(), String> {
+        if self.0.contains_key(&dimension) {
+            return Err(format!("the dimension \"{dimension}\" is named twice"));
+        }
+        self.0.insert(dimension, value);
+        Ok(())
+    }
+}
+
+/// A map would take the last of two values without a word.
+impl<'de> Deserialize<'de> for Conditions {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Conditions;
+
+            fn expecting(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                out.write_str("an object of dimensions and their values")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Conditions, M::Error> {
+                let mut all = Conditions::default();
+                while let Some((dimension, value)) = members.next_entry()? {
+                    all.add(dimension, value).map_err(M::Error::custom)?;
+                }
+                Ok(all)
+            }
+        }
+        from.deserialize_map(Members)
+    }
 }
 
 impl Question {
@@ -98,6 +147,11 @@ impl Question {
         serde_json::from_slice(text).map_err(|e| Failure::new("bad_request", e.to_string(), hint))
     }
 
+    /// Whether the events of the open batch are seen.
+    pub fn is_fresh(&self) -> bool {
+        self.fresh.unwrap_or(true)
+    }
+
     /// The id of a question that could not be understood, so that its sender can tell.
     pub fn id_of(text: &[u8]) -> Option<Value> {
         let value: Value = serde_json::from_slice(text).ok()?;
@@ -110,23 +164,25 @@ impl Question {
     /// What is not understood.
     pub fn from_wire(question: wire::Question) -> Result<Self, Failure> {
         let get = text(question.get);
-        let key = conditions(question.key)?.into_iter().map(|(name, values)| {
-            let one = values.as_array().and_then(|v| v.first()).cloned();
-            (name, one.unwrap_or(Value::Null))
-        });
+        // A summary without dimensions has a row with an empty key.
         let one_row = get.as_deref().is_some_and(|g| g != "stats");
+        let has_key = one_row || !question.key.is_empty();
+        let key = conditions(question.key, |mut values| match values.len() {
+            1 => values.remove(0),
+            _ => Value::Array(values),
+        })?;
         Ok(Self {
             id: text(question.id).map(Value::from),
             summary: text(question.summary),
             from: text(question.from),
             to: text(question.to),
-            only: conditions(question.r#where)?,
+            only: conditions(question.r#where, Value::Array)?,
             by: question.by,
             select: (!question.select.is_empty()).then_some(question.select),
             order: text(question.order),
             limit: question.limit,
             set: question.set.map(wire_set).transpose()?,
-            key: one_row.then(|| key.collect()),
+            key: has_key.then_some(key),
             get,
             day: text(question.day),
             export: None,
@@ -143,12 +199,19 @@ fn text(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-fn conditions(all: Vec<wire::Condition>) -> Result<BTreeMap<String, Value>, Failure> {
-    let value = |c: wire::Condition| {
-        let values: Result<Vec<_>, _> = c.values.iter().map(wire_value).collect();
-        values.map(|values| (c.dimension, Value::Array(values)))
-    };
-    all.into_iter().map(value).collect()
+/// Conditions of protobuf; `join` makes one value or a list of what is given for a dimension.
+fn conditions(
+    all: Vec<wire::Condition>,
+    join: fn(Vec<Value>) -> Value,
+) -> Result<Conditions, Failure> {
+    let mut conditions = Conditions::default();
+    for condition in all {
+        let values = condition.values.iter().map(wire_value).collect::<Result<_, _>>()?;
+        conditions.add(condition.dimension, join(values)).map_err(|message| {
+            Failure::new("bad_request", message, "name it once, with all its values")
+        })?;
+    }
+    Ok(conditions)
 }
 
 fn wire_set(set: wire::Set) -> Result<SetQuestion, Failure> {
@@ -158,7 +221,7 @@ fn wire_set(set: wire::Set) -> Result<SetQuestion, Failure> {
             theta: text(part.theta),
             from: text(part.from),
             to: text(part.to),
-            only: conditions(part.r#where)?,
+            only: conditions(part.r#where, Value::Array)?,
         })
     };
     let parts = |all: Vec<wire::SetPart>| all.into_iter().map(part).collect::<Result<_, Failure>>();

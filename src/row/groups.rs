@@ -29,7 +29,7 @@ pub enum GroupKey {
 pub struct Grouping {
     /// What makes a group, in the order of its key.
     pub by: Vec<GroupKey>,
-    /// Per dimension of the summary: the pieces that are taken; none: all.
+    /// Per dimension of the summary: the pieces that are taken, in order; none: all.
     pub only: Vec<Option<Vec<Vec<u8>>>>,
     /// Aggregates that are folded.
     pub aggregates: Vec<usize>,
@@ -117,7 +117,8 @@ impl Groups {
             at += length;
         }
         let wanted = self.grouping.only.iter().zip(&self.pieces).all(|(only, &(start, end))| {
-            only.as_ref().is_none_or(|list| list.iter().any(|piece| **piece == key[start..end]))
+            let piece = &key[start..end];
+            only.as_ref().is_none_or(|list| list.binary_search_by(|p| (**p).cmp(piece)).is_ok())
         });
         if !wanted {
             return false;

@@ -42,8 +42,13 @@ const BURST: usize = 64;
 
 /// What other threads ask of the sequencer.
 pub enum Request {
-    /// Send questions to the shards, behind every event accepted so far and all as of one cut.
-    Ask(Vec<Arc<ShardQuestion>>),
+    /// Send questions to the shards, all as of one cut.
+    Ask {
+        /// The questions.
+        questions: Vec<Arc<ShardQuestion>>,
+        /// Whether they see every event accepted so far, or only what the shards were given.
+        flush: bool,
+    },
     /// Bring the store up to every event accepted so far.
     Checkpoint(Sender<Result<Position, String>>),
     /// Which days have changed since they were published?
@@ -318,8 +323,10 @@ impl Sequencer {
 
     fn obey(&mut self, request: Request) {
         match request {
-            Request::Ask(questions) => {
-                self.flush();
+            Request::Ask { questions, flush } => {
+                if flush {
+                    self.flush();
+                }
                 for question in questions {
                     self.send_all(|| Command::Ask(Arc::clone(&question)));
                 }

@@ -1,5 +1,7 @@
-//! The doors for questions: [`socket`] over ZeroMQ, with [`respond`] for what is said there.
+//! The doors for questions: [`socket`] over ZeroMQ, with [`respond`] for what is said there and
+//! [`outbox`] for clients that read more slowly than they ask.
 
+pub mod outbox;
 pub mod respond;
 pub mod socket;
 

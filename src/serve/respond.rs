@@ -7,6 +7,7 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::ingest::wire;
+use crate::limits;
 use crate::output::date;
 use crate::query::plan::find_summary;
 use crate::query::{Answer, Engine, Failure, Question, SetAnswer};
@@ -25,6 +26,8 @@ pub struct Responder {
 pub struct Wait {
     /// So many events in all.
     pub events: u64,
+    /// Whether those of the open batch count.
+    pub fresh: bool,
     /// How long at most.
     pub limit: Duration,
 }
@@ -33,13 +36,18 @@ pub struct Wait {
 enum Outcome {
     Rows(Answer),
     Set(SetAnswer),
-    Stats(Value),
-    Published(Vec<Published>),
+    /// An object of JSON, also for those who ask in protobuf.
+    Object(Value),
 }
 
 impl Responder {
     /// Answers a question in JSON or protobuf. Whatever the bytes are, there is an answer.
     pub fn respond(&self, bytes: &[u8]) -> Vec<u8> {
+        if bytes.len() > limits::MAX_QUESTION_BYTES {
+            let message = format!("a question of {} bytes", bytes.len());
+            let hint = format!("at most {} bytes", limits::MAX_QUESTION_BYTES);
+            return self.refuse(bytes, Failure::new("bad_request", message, hint));
+        }
         if is_json(bytes) {
             return self.respond_json(bytes).into_bytes();
         }
@@ -47,9 +55,7 @@ impl Responder {
             Ok(question) => self.respond_wire(question).encode_to_vec(),
             Err(error) => {
                 let hint = "a question is a JSON object or a Question of schemas/query.proto";
-                let failure = Failure::new("bad_request", error.to_string(), hint);
-                self.count(&Err(failure.clone()));
-                failure.to_wire(String::new()).encode_to_vec()
+                self.refuse(bytes, Failure::new("bad_request", error.to_string(), hint))
             }
         }
     }
@@ -57,14 +63,23 @@ impl Responder {
     /// Whether a question has to wait first, and for what.
     pub fn waits(&self, bytes: &[u8]) -> Option<Wait> {
         const MEMBER: &[u8] = b"min_events";
+        if bytes.len() > limits::MAX_QUESTION_BYTES {
+            return None;
+        }
         let question = if is_json(bytes) {
             let may_wait = bytes.windows(MEMBER.len()).any(|part| part == MEMBER);
             Question::from_json(Some(bytes).filter(|_| may_wait)?).ok()?
         } else {
             Question::from_wire(wire::Question::decode(bytes).ok()?).ok()?
         };
-        let events = question.min_events.filter(|&events| self.engine.accepted() < events)?;
-        Some(Wait { events, limit: self.engine.time_limit(&question) })
+        let (events, fresh) = (question.min_events?, question.is_fresh());
+        let wait = Wait { events, fresh, limit: self.engine.time_limit(&question) };
+        (!self.is_enough(&wait)).then_some(wait)
+    }
+
+    /// Whether what a question waits for is there.
+    pub fn is_enough(&self, wait: &Wait) -> bool {
+        self.engine.visible(wait.fresh) >= wait.events
     }
 
     /// Tells a questioner why there is no answer.
@@ -88,18 +103,11 @@ impl Responder {
         match outcome {
             Ok(Outcome::Rows(answer)) => answer.to_json(id.as_ref()),
             Ok(Outcome::Set(answer)) => answer.to_json(id.as_ref()).to_string(),
-            Ok(Outcome::Stats(mut stats)) => {
+            Ok(Outcome::Object(mut object)) => {
                 if let Some(id) = id {
-                    stats["id"] = id;
+                    object["id"] = id;
                 }
-                stats.to_string()
-            }
-            Ok(Outcome::Published(published)) => {
-                let list: Value = published.iter().map(published_json).collect();
-                match id {
-                    Some(id) => json!({ "id": id, "export": list }).to_string(),
-                    None => json!({ "export": list }).to_string(),
-                }
+                object.to_string()
             }
             Err(failure) => failure.to_json(id.as_ref()),
         }
@@ -112,10 +120,9 @@ impl Responder {
         match outcome {
             Ok(Outcome::Rows(answer)) => answer.to_wire(id),
             Ok(Outcome::Set(answer)) => answer.to_wire(id),
-            Ok(Outcome::Stats(stats)) => {
+            Ok(Outcome::Object(stats)) => {
                 wire::Answer { id, stats: stats.to_string(), ..wire::Answer::default() }
             }
-            Ok(Outcome::Published(_)) => wire::Answer { id, ..wire::Answer::default() },
             Err(failure) => failure.to_wire(id),
         }
     }
@@ -129,7 +136,8 @@ impl Responder {
 
     fn answer(&self, question: &Question) -> Result<Outcome, Failure> {
         if question.export.is_some() {
-            return self.export(question).map(Outcome::Published);
+            let list: Value = self.export(question)?.iter().map(published_json).collect();
+            return Ok(Outcome::Object(json!({ "export": list })));
         }
         if let Some(set) = &question.set {
             return self.engine.answer_set(question, set).map(Outcome::Set);
@@ -137,7 +145,7 @@ impl Responder {
         if question.get.as_deref() == Some("stats") {
             let Question { id, get, .. } = question.clone();
             only(question, &Question { id, get, ..Question::default() }, "get stats")?;
-            return self.engine.stats().map(Outcome::Stats);
+            return self.engine.stats().map(Outcome::Object);
         }
         self.engine.answer(question).map(Outcome::Rows)
     }

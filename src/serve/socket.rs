@@ -1,27 +1,22 @@
 //! The question socket: a ZeroMQ ROUTER, so that REQ and DEALER clients both work. One
 //! thread owns the socket, a few others answer. It takes a question only while there is
-//! room for one, so that the rest waits with its sender.
+//! room for one, so that the rest waits with its sender. What a client cannot be sent because
+//! it does not read waits in the [`Outbox`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::outbox::{Delivery, Envelope, Outbox};
 use super::respond::{Responder, Wait};
 use crate::clock::Stopwatch;
 use crate::config::QuerySockets;
 use crate::ingest::socket::{WakeUp, Waker, bound_address, explain_bind, wake_up};
 use crate::limits;
 use crate::query::Failure;
-
-/// A message: the way back to the questioner, then the question or answer.
-struct Envelope {
-    route: Vec<zmq::Message>,
-    body: Vec<u8>,
-    /// Whether it has waited as long as it may.
-    has_waited: bool,
-}
 
 /// A question that waits for events, so that no worker has to.
 struct Waiting {
@@ -30,14 +25,30 @@ struct Waiting {
     since: Stopwatch,
 }
 
-/// How often waiting questions are looked at, in milliseconds.
+/// How often waiting questions and answers are looked at, in milliseconds.
 const WAITING_POLL_MS: i64 = 2;
+
+/// How long a stop waits for clients to take their answers, and then for the network to do so.
+const STOP_LINGER: Duration = Duration::from_secs(1);
+
+/// What a worker made of a question.
+enum Done {
+    Answered(Envelope),
+    Waits(Waiting),
+}
 
 /// The channels between the socket's thread and the workers.
 struct Channels {
     questions_out: Sender<Envelope>,
-    answers_in: Receiver<Envelope>,
-    waiting_in: Receiver<Waiting>,
+    done_in: Receiver<Done>,
+}
+
+/// What the socket's thread keeps.
+struct Kept {
+    /// Questions that wait for events.
+    waiting: Vec<Waiting>,
+    /// What waits for clients to read.
+    outbox: Outbox,
 }
 
 /// A bound question socket.
@@ -57,8 +68,10 @@ impl QuerySocket {
         let configure = || {
             socket.set_maxmsgsize(limits::MAX_QUESTION_BYTES as i64 * 16)?;
             socket.set_ipv6(true)?;
+            // A client that is gone or does not read is an error, and not silence.
             socket.set_router_mandatory(true)?;
-            socket.set_linger(1000)
+            socket.set_sndhwm(limits::ANSWERS_UNDER_WAY)?;
+            socket.set_linger(STOP_LINGER.as_millis() as i32)
         };
         configure().map_err(|e| e.to_string())?;
         let mut addresses = Vec::with_capacity(config.bind.len());
@@ -80,118 +93,139 @@ impl QuerySocket {
     /// What the system says where threads or wake-ups cannot be made.
     pub fn run(self, responder: &Responder, stop: &Arc<AtomicBool>) -> std::io::Result<()> {
         let (waker, wake_up) = wake_up()?;
-        let (questions_out, questions_in) = bounded::<Envelope>(limits::REQUEST_QUEUE);
-        let (answers_out, answers_in) = bounded::<Envelope>(limits::REQUEST_QUEUE * 2);
-        let (waiting_out, waiting_in) = bounded::<Waiting>(limits::REQUEST_QUEUE * 2);
+        let (questions_out, questions_in) = bounded::<Envelope>(limits::QUESTION_QUEUE);
+        let (done_out, done_in) = bounded::<Done>(limits::QUESTION_QUEUE);
         std::thread::scope(|scope| {
             let mut workers = Vec::with_capacity(self.workers);
             for at in 0..self.workers {
                 let (responder, questions_in) = (responder.clone(), questions_in.clone());
-                let (answers_out, waiting_out) = (answers_out.clone(), waiting_out.clone());
-                let waker = waker.clone();
+                let (done_out, waker) = (done_out.clone(), waker.clone());
                 let thread = std::thread::Builder::new().name(format!("answer-{at}"));
                 workers.push(thread.spawn_scoped(scope, move || {
-                    answer(&responder, &questions_in, &answers_out, &waiting_out, &waker);
+                    answer(&responder, &questions_in, &done_out, &waker);
                 })?);
             }
-            let channels = Channels { questions_out, answers_in, waiting_in };
-            let mut waiting = Vec::new();
+            let channels = Channels { questions_out, done_in };
+            let metrics = Arc::clone(&responder.engine.metrics);
+            let outbox = Outbox::new(limits::MAX_OUTBOX_BYTES, metrics);
+            let mut kept = Kept { waiting: Vec::new(), outbox };
             // A worker that failed takes all of this with it, rather than leave its questions
             // without an answer.
             let is_whole = || !workers.iter().any(ScopedJoinHandle::is_finished);
             while !stop.load(Ordering::Relaxed) && is_whole() {
-                self.turn(responder, &channels, &mut waiting, &wake_up);
+                self.turn(responder, &channels, &mut kept, &wake_up);
             }
             // Closing the queues ends the workers; what they are answering is still sent.
-            let Channels { questions_out, answers_in, waiting_in } = channels;
+            let Channels { questions_out, done_in } = channels;
             drop(questions_out);
-            drop(answers_out);
-            answers_in.iter().for_each(|answer| self.reply(answer));
-            for Waiting { question, .. } in waiting.into_iter().chain(waiting_in.try_iter()) {
-                self.refuse(responder, question, Failure::stopping());
+            drop(done_out);
+            done_in.iter().for_each(|done| self.take_done(responder, done, &mut kept));
+            let Kept { waiting, mut outbox } = kept;
+            let unread = outbox.take_questions();
+            for question in waiting.into_iter().map(|w| w.question).chain(unread) {
+                self.refuse(responder, question, Failure::stopping(), &mut outbox);
             }
+            let stopping = Stopwatch::start();
+            while !outbox.is_empty() && stopping.elapsed() < STOP_LINGER {
+                std::thread::sleep(Duration::from_millis(WAITING_POLL_MS as u64));
+                outbox.deliver(|answer| self.send(answer));
+            }
+            outbox.give_up();
             Ok(())
         })
     }
 
     /// Sends answers, takes questions, or waits for either.
-    fn turn(
-        &self,
-        responder: &Responder,
-        channels: &Channels,
-        waiting: &mut Vec<Waiting>,
-        wake_up: &WakeUp,
-    ) {
-        let Channels { questions_out, answers_in, waiting_in } = channels;
-        answers_in.try_iter().for_each(|answer| self.reply(answer));
-        for new in waiting_in.try_iter() {
-            if waiting.len() < limits::MAX_WAITING_QUESTIONS {
-                waiting.push(new);
-            } else {
-                let message = format!("{} questions wait already", waiting.len());
-                let failure = Failure::new("busy", message, "ask without min_events");
-                self.refuse(responder, new.question, failure);
-            }
-        }
-        let accepted = responder.engine.accepted();
+    fn turn(&self, responder: &Responder, channels: &Channels, kept: &mut Kept, wake_up: &WakeUp) {
+        let Channels { questions_out, done_in } = channels;
+        kept.outbox.deliver(|answer| self.send(answer));
+        done_in.try_iter().for_each(|done| self.take_done(responder, done, kept));
+        let Kept { waiting, outbox } = kept;
         let is_due =
-            |w: &mut Waiting| accepted >= w.wait.events || w.since.elapsed() >= w.wait.limit;
+            |w: &mut Waiting| responder.is_enough(&w.wait) || w.since.elapsed() >= w.wait.limit;
         // This thread alone fills the queue: room that is there stays.
-        let room = limits::REQUEST_QUEUE.saturating_sub(questions_out.len());
-        for Waiting { question, .. } in waiting.extract_if(.., is_due).take(room) {
+        let room = || limits::QUESTION_QUEUE.saturating_sub(questions_out.len());
+        for Waiting { question, .. } in waiting.extract_if(.., is_due).take(room()) {
             let _ = questions_out.send(Envelope { has_waited: true, ..question });
         }
-        let has_room = !questions_out.is_full();
-        if has_room && let Some(question) = self.receive() {
-            if question.body.len() > limits::MAX_QUESTION_BYTES {
-                let failure = Failure::new(
-                    "bad_request",
-                    format!("a question of {} bytes", question.body.len()),
-                    format!("at most {} bytes", limits::MAX_QUESTION_BYTES),
-                );
-                let body = failure.to_json(None).into_bytes();
-                self.reply(Envelope { body, ..question });
+        // For one from the outbox and a new one, so that neither kind waits for the other's end.
+        let has_room = room() >= 2;
+        if has_room {
+            let (held, new) = (outbox.next_question(), self.receive());
+            let is_idle = held.is_none() && new.is_none();
+            let new = new.and_then(|question| outbox.admit(question));
+            for question in held.into_iter().chain(new) {
+                let _ = questions_out.send(question);
+            }
+            if !is_idle {
                 return;
             }
-            // There was room, and this thread alone fills the queue.
-            let _ = questions_out.send(question);
-            return;
         }
         let mut items = vec![zmq::PollItem::from_fd(wake_up.fd(), zmq::POLLIN)];
         if has_room {
             items.push(self.socket.as_poll_item(zmq::POLLIN));
         }
+        let nothing_waits = waiting.is_empty() && outbox.is_empty();
         // An interrupted wait is a short wait.
-        let _ = zmq::poll(&mut items, if waiting.is_empty() { 50 } else { WAITING_POLL_MS });
+        let _ = zmq::poll(&mut items, if nothing_waits { 50 } else { WAITING_POLL_MS });
         wake_up.drain();
     }
 
+    /// Sends an answer, or keeps a question that waits.
+    fn take_done(&self, responder: &Responder, done: Done, kept: &mut Kept) {
+        let Kept { waiting, outbox } = kept;
+        match done {
+            Done::Answered(answer) => outbox.answer(answer, |answer| self.send(answer)),
+            Done::Waits(new) if waiting.len() < limits::MAX_WAITING_QUESTIONS => waiting.push(new),
+            Done::Waits(new) => {
+                let message = format!("{} questions wait already", waiting.len());
+                let failure = Failure::new("busy", message, "ask without min_events");
+                self.refuse(responder, new.question, failure, outbox);
+            }
+        }
+    }
+
+    /// Takes a question from the socket, if one is there.
     fn receive(&self) -> Option<Envelope> {
-        let mut route = Vec::with_capacity(3);
         let mut frame = zmq::Message::new();
         self.socket.recv(&mut frame, zmq::DONTWAIT).ok()?;
+        let client = frame.to_vec();
+        let mut route = Vec::with_capacity(1);
+        self.socket.recv(&mut frame, 0).ok()?;
         while frame.get_more() {
             route.push(std::mem::replace(&mut frame, zmq::Message::new()));
             self.socket.recv(&mut frame, 0).ok()?;
         }
-        Some(Envelope { route, body: frame.to_vec(), has_waited: false })
+        Some(Envelope { client, route, body: frame.to_vec(), has_waited: false })
     }
 
-    fn refuse(&self, responder: &Responder, question: Envelope, failure: Failure) {
+    fn refuse(
+        &self,
+        responder: &Responder,
+        question: Envelope,
+        failure: Failure,
+        outbox: &mut Outbox,
+    ) {
         let body = responder.refuse(&question.body, failure);
-        self.reply(Envelope { body, ..question });
+        outbox.answer(Envelope { body, ..question }, |answer| self.send(answer));
     }
 
-    fn reply(&self, envelope: Envelope) {
-        for frame in envelope.route {
-            if let Err(error) = self.socket.send(frame, zmq::SNDMORE | zmq::DONTWAIT) {
-                // The questioner is gone or does not read: the answer has nowhere to go.
-                tracing::debug!(%error, "an answer could not be delivered");
-                return;
+    /// Sends an answer where its client takes one. The first frame decides: libzmq takes a
+    /// message whole or not at all.
+    fn send(&self, answer: Envelope) -> Delivery {
+        match self.socket.send(answer.client.as_slice(), zmq::SNDMORE | zmq::DONTWAIT) {
+            Ok(()) => {}
+            Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => return Delivery::Later(answer),
+            Err(_) => return Delivery::Gone,
+        }
+        for frame in answer.route {
+            if self.socket.send(frame, zmq::SNDMORE | zmq::DONTWAIT).is_err() {
+                return Delivery::Gone;
             }
         }
-        if let Err(error) = self.socket.send(envelope.body, zmq::DONTWAIT) {
-            tracing::debug!(%error, "an answer could not be delivered");
+        match self.socket.send(answer.body, zmq::DONTWAIT) {
+            Ok(()) => Delivery::Sent,
+            Err(_) => Delivery::Gone,
         }
     }
 }
@@ -199,29 +233,19 @@ impl QuerySocket {
 fn answer(
     responder: &Responder,
     questions_in: &Receiver<Envelope>,
-    answers_out: &Sender<Envelope>,
-    waiting_out: &Sender<Waiting>,
+    done_out: &Sender<Done>,
     waker: &Waker,
 ) {
     for question in questions_in {
         let wait = if question.has_waited { None } else { responder.waits(&question.body) };
-        let answer = match wait {
+        let done = match wait {
             None => {
                 let body = responder.respond(&question.body);
-                Some(Envelope { body, ..question })
+                Done::Answered(Envelope { body, ..question })
             }
-            Some(wait) => {
-                let waiting = Waiting { question, wait, since: Stopwatch::start() };
-                waiting_out.send(waiting).err().map(|refused| {
-                    let question = refused.into_inner().question;
-                    let body = responder.refuse(&question.body, Failure::stopping());
-                    Envelope { body, ..question }
-                })
-            }
+            Some(wait) => Done::Waits(Waiting { question, wait, since: Stopwatch::start() }),
         };
-        if let Some(answer) = answer
-            && answers_out.send(answer).is_err()
-        {
+        if done_out.send(done).is_err() {
             return;
         }
         waker.wake();
