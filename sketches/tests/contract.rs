@@ -36,27 +36,34 @@ struct Kind<S> {
     idempotent: bool,
 }
 
+/// The methods that a sketch has by the same names itself.
+macro_rules! own_methods {
+    () => {
+        fn merge(&mut self, other: &Self) {
+            self.merge(other);
+        }
+        fn encode(&self) -> Vec<u8> {
+            let mut out = Vec::new();
+            self.encode(&mut out);
+            out
+        }
+        fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+            Self::decode(bytes)
+        }
+        fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+            self.merge_encoded(bytes)
+        }
+        fn heap_bytes(&self) -> usize {
+            self.heap_bytes()
+        }
+        fn is_empty(&self) -> bool {
+            self.is_empty()
+        }
+    };
+}
+
 impl Sketch for Unique {
-    fn merge(&mut self, other: &Self) {
-        self.merge(other);
-    }
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.encode(&mut out);
-        out
-    }
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode(bytes)
-    }
-    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        self.merge_encoded(bytes)
-    }
-    fn heap_bytes(&self) -> usize {
-        self.heap_bytes()
-    }
-    fn is_empty(&self) -> bool {
-        self.is_empty()
-    }
+    own_methods!();
     fn answers(&self) -> Vec<u64> {
         let estimate = self.estimate();
         let (lower, upper) = self.bounds(1);
@@ -70,26 +77,7 @@ thread_local! {
 }
 
 impl Sketch for Quantile {
-    fn merge(&mut self, other: &Self) {
-        self.merge(other);
-    }
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.encode(&mut out);
-        out
-    }
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode(bytes)
-    }
-    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        self.merge_encoded(bytes)
-    }
-    fn heap_bytes(&self) -> usize {
-        self.heap_bytes()
-    }
-    fn is_empty(&self) -> bool {
-        self.is_empty()
-    }
+    own_methods!();
     fn answers(&self) -> Vec<u64> {
         let asked = [0.0, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0];
         let quantile = |q| MAPPING.with(|mapping| self.quantile(q, mapping));
@@ -101,26 +89,7 @@ impl Sketch for Quantile {
 }
 
 impl Sketch for Theta {
-    fn merge(&mut self, other: &Self) {
-        self.merge(other);
-    }
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.encode(&mut out);
-        out
-    }
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode(bytes)
-    }
-    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        self.merge_encoded(bytes)
-    }
-    fn heap_bytes(&self) -> usize {
-        self.heap_bytes()
-    }
-    fn is_empty(&self) -> bool {
-        self.is_empty()
-    }
+    own_methods!();
     fn answers(&self) -> Vec<u64> {
         let estimate = self.estimate();
         let all = [estimate.value, estimate.lower, estimate.upper, estimate.std_error];
@@ -129,26 +98,7 @@ impl Sketch for Theta {
 }
 
 impl Sketch for Top {
-    fn merge(&mut self, other: &Self) {
-        self.merge(other);
-    }
-    fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        self.encode(&mut out);
-        out
-    }
-    fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode(bytes)
-    }
-    fn merge_encoded(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
-        self.merge_encoded(bytes)
-    }
-    fn heap_bytes(&self) -> usize {
-        self.heap_bytes()
-    }
-    fn is_empty(&self) -> bool {
-        self.is_empty()
-    }
+    own_methods!();
     fn answers(&self) -> Vec<u64> {
         let bounds = self.items().into_iter().flat_map(|item| [item.lower, item.upper]);
         bounds.chain([self.count(), self.error()]).collect()
