@@ -1,5 +1,7 @@
 //! When checkpoints begin, what they take along, and how they end.
 
+use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
@@ -7,10 +9,9 @@ use crossbeam_channel::Sender;
 use super::Sequencer;
 use crate::clock::Stopwatch;
 use crate::event::date;
-use crate::shard::{CheckpointOrder, Command};
+use crate::shard::{CheckpointOrder, Command, TableId};
 use crate::store::records::{DayRecord, Position};
 use crate::store::writer::WriteOrder;
-use std::sync::Arc;
 
 /// Pause after a checkpoint that could not be written.
 const RETRY: Duration = Duration::from_secs(1);
@@ -112,15 +113,15 @@ impl Sequencer {
     }
 
     /// Under pressure, enough of the coldest days to come down to three quarters of the limit.
-    fn choose_evictions(&mut self, checkpoint: u64) -> Vec<crate::shard::TableId> {
+    fn choose_evictions(&mut self, checkpoint: u64) -> HashSet<TableId> {
         let limit = self.parts.config.memory_limit;
         let memory = self.memory();
         if memory <= limit / 10 * 9 {
-            return Vec::new();
+            return HashSet::new();
         }
         let evicted = self.parts.days.evict(memory - limit / 4 * 3, checkpoint);
         self.parts.metrics.tables_evicted.add(evicted.len() as u64);
-        evicted
+        evicted.into_iter().collect()
     }
 
     /// Takes what the store's writer has to say.

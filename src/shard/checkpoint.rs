@@ -5,7 +5,7 @@
 //! that hold only changes, and those that are to leave memory, are detached at the barrier
 //! and stay readable until the store has them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::table::Table;
@@ -19,7 +19,7 @@ pub struct CheckpointOrder {
     /// Number of the checkpoint.
     pub number: u64,
     /// Tables that leave memory with it.
-    pub evict: Vec<TableId>,
+    pub evict: HashSet<TableId>,
 }
 
 /// Encoded rows on their way to the store, ascending within a generation.

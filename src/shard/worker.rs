@@ -194,13 +194,9 @@ impl Worker {
             Command::Checkpoint(order) => self.start_checkpoint(&order),
             Command::Committed(number) => {
                 self.unconfirmed = None;
-                let (freed, kept) = std::mem::take(&mut self.detached)
-                    .into_iter()
-                    .partition::<Vec<_>, _>(|d| d.number <= number);
-                self.detached = kept;
-                self.bytes -= freed.iter().map(|d| d.table.bytes() as i64).sum::<i64>();
-                self.metrics.shards[self.shard].memory_bytes.set(self.bytes);
+                self.detached.retain(|d| d.number > number);
                 self.freed = number;
+                self.measure();
             }
             Command::Failed(_) => {
                 if let Some(job) = self.unconfirmed.take() {
@@ -240,7 +236,7 @@ impl Worker {
     fn load(&mut self, id: TableId, rows: Vec<LoadedRow>) {
         let layout = &self.layouts[id.summary];
         let table = self.tables.entry(id).or_insert_with(|| Table::new(Arc::clone(layout), false));
-        let (before, rows_before) = (table.bytes(), table.len());
+        let rows_before = table.len();
         for loaded in rows {
             table.reserve(1);
             let row = table.insert(loaded.hash, std::iter::once(loaded.key.as_slice()));
@@ -255,23 +251,27 @@ impl Worker {
             }
             table.heap_bytes += table.row(row).heap_bytes() - fresh;
         }
-        self.bytes += table.bytes() as i64 - before as i64;
         self.metrics.shards[self.shard].rows.add(i64::from(table.len() - rows_before));
+        self.measure();
     }
 
     fn forget(&mut self, summary: usize, before: i32) {
         let gone = |id: &TableId| id.summary == summary && id.day < before;
-        let mut bytes = 0;
         for (id, table) in self.tables.extract_if(|id, _| gone(id)) {
-            bytes += table.bytes();
             // Who reads it already reads all of it.
             let table = Arc::new(table);
             self.scans.iter_mut().for_each(|scan| scan.follow(id, &table));
         }
-        for detached in self.detached.extract_if(.., |d| gone(&d.id)) {
-            bytes += detached.table.bytes();
-        }
-        self.bytes -= bytes as i64;
+        self.detached.retain(|d| !gone(&d.id));
+        self.measure();
+    }
+
+    /// Counts the memory of all tables anew. Between two such counts [`Worker::work`] adds what
+    /// it sees to grow.
+    fn measure(&mut self) {
+        let live = self.tables.values().map(Table::bytes).sum::<usize>();
+        let detached = self.detached.iter().map(|d| d.table.bytes()).sum::<usize>();
+        self.bytes = (live + detached) as i64;
         self.metrics.shards[self.shard].memory_bytes.set(self.bytes);
     }
 
@@ -331,6 +331,7 @@ impl Worker {
         }
         job.sort(|summary| self.summary_numbers[summary]);
         self.checkpoint = Some(job);
+        self.measure();
     }
 
     /// Gives every reader one slice.

@@ -153,9 +153,8 @@ impl Publisher {
             .map(|p| p.id)
             .filter(|id| awaited.contains(id) || !rule.is_closed(id.day, now_us))
             .collect();
-        failed_us.retain(|id, at| {
-            now_us.abs_diff(*at) < RETRY_US && pending.iter().any(|p| p.id == *id)
-        });
+        let known: HashSet<TableId> = pending.iter().map(|p| p.id).collect();
+        failed_us.retain(|id, at| now_us.abs_diff(*at) < RETRY_US && known.contains(id));
         let mut due: Vec<TableId> = pending
             .iter()
             .filter(|p| rule.is_due(p.id.day, &p.record, awaited.contains(&p.id), now_us))
