@@ -169,25 +169,36 @@ fn a_malformed_event_takes_none_of_its_neighbours_along() {
     let server = TestServer::start(folder.path(), CONFIG);
     let push = server.push();
     let good = format!(r#"{{"ts":{},"page":"good","n":1,"a":{{"b":"c"}}}}"#, now_ms());
-    let bad = [
+    // Those that close, and those that do not: on one line nothing says where these end.
+    let closed = [
         r#"{"ts":1,"n":NaN,"a":{"b":"c"}}"#,
         r#"{"ts":1,"page":"a } { \" ","n":}"#,
-        r#"{"ts":1,"page":"trunc"#,
-        r#"{"ts":1,"page":"odd " quote"}"#,
-        r#"{"ts":1,"a":{"b":"brace missing"}"#,
-        r#"{"ts":1,"page":"#,
-        r#"{"#,
+        r#"{"ts":1,"page":"two ""quotes"}"#,
         r#"{"ts":1,"a":["bracket missing"}"#,
     ];
-    let mut messages = Vec::new();
-    for bad in bad {
-        messages.push(format!("{good}\n{bad}\n{good}\n{good}"));
-        // On one line nothing says where a text ends that lacks its quote.
-        if !bad.ends_with("trunc") {
-            messages.push(format!("[{good},{bad},{good}, {good}]"));
-            messages.push(format!("{good}; {bad}; {good}{good}\n"));
-        }
-    }
+    let inner = format!(r#"{{"ts":{},"page":"inner"}}"#, now_ms());
+    let open = [
+        r#"{"ts":1,"page":"trunc"#.to_owned(),
+        r#"{"ts":1,"page":"trunc\"#.to_owned(),
+        r#"{"ts":1,"page":"odd " quote"}"#.to_owned(),
+        r#"{"ts":1,"a":{"b":"brace missing"}"#.to_owned(),
+        r#"{"ts":1,"page":"#.to_owned(),
+        "{".to_owned(),
+        format!(r#"{{"ts":1,"page":"he said "hi","a":{inner}}}"#),
+        format!(r#"{{"ts":1,"page":"he said "hi}} ,"a":{inner}}}"#),
+        format!("{{\"ts\":1,\n  \"page\":\"he said \"hi\",\n  \"a\":{inner}\n}}"),
+    ];
+    let mut messages: Vec<String> = closed
+        .iter()
+        .flat_map(|bad| {
+            [
+                format!("[{good},{bad},{good}, {good}]"),
+                format!("{good} {bad} {good}{good}\n"),
+                format!("{good}\n{bad}\n{good}\n{good}"),
+            ]
+        })
+        .collect();
+    messages.extend(open.iter().map(|bad| format!("{good}\n{bad}\n{good}\n{good}")));
     // Written over several lines it is one event nevertheless.
     messages.push(format!("{good}\n{{\n  \"ts\": 1,\n  \"n\": NaN,\n  \"x\": {{\n    \"y\": 1\n  }}\n}}\n{good}\n{good}"));
     messages.iter().for_each(|message| push.send(message.as_str(), 0).unwrap());

@@ -4,6 +4,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,13 +82,17 @@ impl DeadLetters {
             tracing::warn!(reason, source, refused, "event refused; see dead-letters");
         }
         let day = letter.arrival_us.div_euclid(86_400_000_000);
-        if self.day != day || self.file.is_none() {
+        if self.day != day {
+            self.flush();
+            self.file = None;
+        }
+        if (self.file.is_none() || self.is_full()) && !self.is_in_place() {
             self.flush();
             if let Err(error) = self.open(day) {
                 self.report(&error);
             }
         }
-        if self.file.is_none() || self.written + self.lines.len() as u64 >= self.limits.max_file {
+        if self.file.is_none() || self.is_full() {
             self.metrics.dead_letters_dropped.add(1);
             return;
         }
@@ -100,22 +105,52 @@ impl DeadLetters {
 
     /// Hands what was kept to the operating system, and counts it as kept or as dropped.
     pub fn flush(&mut self) {
-        let Some(file) = self.file.as_mut().filter(|_| self.waiting > 0) else { return };
-        match file.write_all(&self.lines) {
-            Ok(()) => {
-                self.written += self.lines.len() as u64;
-                self.metrics.dead_letters.add(self.waiting);
-            }
+        if self.waiting == 0 {
+            return;
+        }
+        match self.write() {
+            Ok(()) => self.metrics.dead_letters.add(self.waiting),
             Err(error) => {
-                // No half line may stay. The next letter opens the file again.
-                let _ = file.set_len(self.written);
-                self.file = None;
                 self.metrics.dead_letters_dropped.add(self.waiting);
                 self.report(&error);
             }
         }
         self.lines.clear();
         self.waiting = 0;
+    }
+
+    /// Writes the lines that wait, to a new file where the open one was moved away.
+    fn write(&mut self) -> std::io::Result<()> {
+        if !self.is_in_place() {
+            self.open(self.day)?;
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        let result = file.write_all(&self.lines);
+        match &result {
+            Ok(()) => self.written += self.lines.len() as u64,
+            Err(_) => {
+                // No half line may stay. The next letter opens the file again.
+                let _ = file.set_len(self.written);
+                self.file = None;
+            }
+        }
+        result
+    }
+
+    /// Whether the day's file has no room for another letter.
+    fn is_full(&self) -> bool {
+        self.written + self.lines.len() as u64 >= self.limits.max_file
+    }
+
+    /// Whether the open file is the one that has the day's name.
+    fn is_in_place(&self) -> bool {
+        let Some(Ok(open)) = self.file.as_ref().map(File::metadata) else { return false };
+        let there = std::fs::metadata(self.path(self.day));
+        there.is_ok_and(|there| (there.dev(), there.ino()) == (open.dev(), open.ino()))
+    }
+
+    fn path(&self, day: i64) -> PathBuf {
+        self.folder.join(format!("{}.ndjson", date_of(day)))
     }
 
     fn report(&mut self, error: &std::io::Error) {
@@ -128,8 +163,7 @@ impl DeadLetters {
     fn open(&mut self, day: i64) -> std::io::Result<()> {
         self.file = None;
         std::fs::create_dir_all(&self.folder)?;
-        let path = self.folder.join(format!("{}.ndjson", date_of(day)));
-        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        let file = OpenOptions::new().create(true).append(true).open(self.path(day))?;
         self.written = file.metadata()?.len();
         self.file = Some(file);
         if self.day != day {

@@ -47,6 +47,8 @@ pub struct Decoder {
     members: Members,
     stage: Stage,
     zone: DayZone,
+    /// Apart, since a zone remembers one half of the year.
+    arrival_zone: DayZone,
     longest_retention: Option<i32>,
     metrics: Arc<Metrics>,
     name_text: Vec<u8>,
@@ -68,6 +70,7 @@ impl Decoder {
             members: Members::new(&schema),
             stage: Stage::new(&schema),
             zone: DayZone::new(&schema.zone),
+            arrival_zone: DayZone::new(&schema.zone),
             longest_retention: longest.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
             schema,
             metrics,
@@ -166,7 +169,7 @@ impl Decoder {
         batch: &mut Batch,
         dead: &mut DeadLetters,
     ) -> bool {
-        let rows = match progress.rows.take() {
+        let mut rows = match progress.rows.take() {
             Some(rows) => rows,
             None => match Rows::decode(message.bytes, &mut self.members) {
                 Ok(rows) if rows.is_empty() => {
@@ -219,7 +222,7 @@ impl Decoder {
             }
             Err(error) => error,
         };
-        let end = malformed_end(bytes, open, scanner.position(), searched);
+        let end = malformed_end(bytes, open, searched);
         let reason = match error {
             JsonError::TooDeep => Reason::TooDeep,
             JsonError::Malformed => not_json(&bytes[start..end]),
@@ -344,7 +347,7 @@ impl Decoder {
             _ => return Err(Reason::AfterLastDay),
         }
         if let Some(days) = self.longest_retention
-            && self.zone.day(batch.arrival_us) - day > days
+            && self.arrival_zone.day(batch.arrival_us) - day > days
         {
             return Err(Reason::Expired);
         }

@@ -9,12 +9,15 @@ use super::stage::Stage;
 use super::{decode, wire};
 use crate::config::Schema;
 use crate::event::Value;
+use crate::limits;
 use wire::value::Kind;
 
 /// The rows of one message and what their names mean.
 pub struct Rows {
     batch: wire::EventBatch,
     members: Vec<Member>,
+    /// Per name, the row that had it last, counted from 1.
+    seen: Vec<usize>,
 }
 
 impl Rows {
@@ -27,8 +30,8 @@ impl Rows {
             let text = e.to_string();
             if text.contains("UTF-8") { Reason::InvalidUtf8 } else { Reason::MalformedProtobuf }
         })?;
-        let members = batch.names.iter().map(|name| members.find_path(name)).collect();
-        Ok(Self { batch, members })
+        let members: Vec<_> = batch.names.iter().map(|name| members.find_path(name)).collect();
+        Ok(Self { seen: vec![0; members.len()], batch, members })
     }
 
     /// Number of rows.
@@ -41,8 +44,9 @@ impl Rows {
         self.batch.rows.is_empty()
     }
 
-    /// Stages one row.
-    pub fn stage(&self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
+    /// Stages one row. A name that it has twice is refused: a short row could say a long name
+    /// so often that no memory would hold what was said.
+    pub fn stage(&mut self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
         let row = &self.batch.rows[at];
         if row.name.len() != row.value.len() {
             stage.refuse(Reason::MalformedProtobuf);
@@ -53,6 +57,10 @@ impl Rows {
                 stage.refuse(Reason::MalformedProtobuf);
                 return;
             };
+            if std::mem::replace(&mut self.seen[name as usize], at + 1) == at + 1 {
+                stage.refuse(Reason::MalformedProtobuf);
+                return;
+            }
             let whole = match member {
                 Member::Known(id) => {
                     let node = members.node(id);
@@ -76,14 +84,21 @@ impl Rows {
         }
     }
 
-    /// One row as the JSON object that would have said the same.
+    /// One row as the JSON object that would have said the same, as far as a dead letter goes.
     pub fn to_json(&self, at: usize) -> String {
         let row = &self.batch.rows[at];
-        let unnamed = String::from("?");
-        let members = row.name.iter().zip(&row.value).map(|(&name, value)| {
-            member_text(self.batch.names.get(name as usize).unwrap_or(&unnamed), value)
-        });
-        format!("{{{}}}", members.collect::<Vec<_>>().join(","))
+        let mut text = String::from("{");
+        for (&name, value) in row.name.iter().zip(&row.value) {
+            if text.len() > limits::DEAD_LETTER_BYTES {
+                break;
+            }
+            let name = self.batch.names.get(name as usize).map_or("?", String::as_str);
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text += &member_text(name, value);
+        }
+        text + "}"
     }
 }
 

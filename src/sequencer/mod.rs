@@ -203,6 +203,9 @@ impl Sequencer {
 
     /// Decodes a message into the open batch, and into further ones where it is full.
     fn take(&mut self, socket: usize, received: &Received) {
+        if self.open.batch.is_empty() {
+            self.open_batch();
+        }
         let Self { parts, decoder, open, .. } = self;
         let (payload, too_many) = match received {
             Received::Message(payload) => (payload, false),
@@ -223,9 +226,6 @@ impl Sequencer {
         }
         let mut progress = Progress::default();
         loop {
-            if self.open.batch.is_empty() {
-                self.open_batch();
-            }
             let Self { parts, decoder, open, .. } = self;
             let ended = decoder.decode(&message, &mut progress, &mut open.batch, &mut parts.dead);
             if ended {
