@@ -47,7 +47,7 @@ impl Clock {
 }
 
 /// Measures spans of time for timeouts, pacing and progress; never part of a result.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Stopwatch(std::time::Instant);
 
 impl Stopwatch {

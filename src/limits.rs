@@ -21,11 +21,16 @@ pub const SHARD_QUEUE: usize = 4;
 pub const ASK_QUEUE: usize = 256;
 
 /// Questions taken from the socket that no thread has begun; further ones wait with their
-/// senders. Few, so that a client that does not read has few answers under way.
-pub const QUESTION_QUEUE: usize = 64;
+/// senders, of whom the socket takes one after the other in turn. Few, so that who asks much
+/// at once keeps others waiting for few answers.
+pub const QUESTION_QUEUE: usize = 8;
 
-/// Answers that libzmq takes for one client that does not read them; further ones wait with us.
-pub const ANSWERS_UNDER_WAY: i32 = 64;
+/// Questions that wait to have a day published; one more is refused.
+pub const EXPORT_QUEUE: usize = 16;
+
+/// Answers of any size that libzmq takes for one client that does not read them; further ones
+/// wait with us, counted in bytes.
+pub const ANSWERS_UNDER_WAY: i32 = 4;
 
 /// Bytes of answers, and of questions behind them, that wait for clients that do not read. Beyond
 /// it, the client for whom most waits loses its newest; metric `answers_dropped`.

@@ -102,21 +102,30 @@ impl Cell {
         }
     }
 
-    /// The order of answers: numbers by size, texts by bytes, null last.
+    /// The order of answers: numbers by size, then texts by bytes (as the one that stands for
+    /// a sum beyond all numbers), null last. The numbers of one column are of one kind.
     pub fn compare(&self, other: &Self) -> std::cmp::Ordering {
-        use std::cmp::Ordering;
         match (self, other) {
-            (Self::Null, Self::Null) => Ordering::Equal,
-            (Self::Null, _) => Ordering::Greater,
-            (_, Self::Null) => Ordering::Less,
             (Self::Exact(a, s), Self::Exact(b, t)) if s == t => a.cmp(b),
             (Self::Text(a), Self::Text(b)) => a.cmp(b),
             (Self::Bool(a), Self::Bool(b)) => a.cmp(b),
             (Self::Day(a), Self::Day(b)) => a.cmp(b),
             (a, b) => match (a.as_f64(), b.as_f64()) {
                 (Some(a), Some(b)) => a.total_cmp(&b),
-                _ => Ordering::Equal,
+                _ => a.rank().cmp(&b.rank()),
             },
+        }
+    }
+
+    /// The place of its kind among others.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Exact(..) | Self::Float(_) => 0,
+            Self::Bool(_) => 1,
+            Self::Day(_) => 2,
+            Self::Text(_) => 3,
+            Self::Items(_) => 4,
+            Self::Null => 5,
         }
     }
 }

@@ -64,7 +64,8 @@ fn a_stop_ends_a_question_that_is_being_answered() {
     let question =
         Question { summary: Some("pages".into()), fresh: Some(false), ..Question::default() };
     let begun = Stopwatch::start();
-    let asking = std::thread::spawn(move || engine.answer(&question).unwrap_err());
+    let asking =
+        std::thread::spawn(move || engine.answer(&question, Stopwatch::start()).unwrap_err());
     server.stop();
     assert_eq!(asking.join().unwrap(), Failure::stopping());
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());

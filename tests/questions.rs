@@ -7,6 +7,7 @@ mod support;
 
 use prost::Message;
 use serde_json::{Value, json};
+use summarizer::clock::Stopwatch;
 use summarizer::ingest::wire;
 use summarizer::limits::MAX_QUESTION_BYTES;
 use support::{NOON_US, TestServer};
@@ -201,7 +202,7 @@ fn bounds_of_what_is_not_known_are_null() {
         select: vec!["users".into(), "pages".into()],
         ..wire::Question::default()
     };
-    let bytes = server.server().responder().respond(&question.encode_to_vec());
+    let bytes = server.server().responder().respond(&question.encode_to_vec(), Stopwatch::start());
     let bounds = wire::Answer::decode(bytes.as_slice()).unwrap().bounds;
     assert_eq!(json!([[bounds[0].lower[0] as u64, bounds[0].upper[0] as u64]]), *users);
     assert!(bounds[1].lower[0].is_nan() && bounds[1].upper[0].is_nan());

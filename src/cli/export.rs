@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Configured;
 use super::query::ask;
-use crate::clock::Clock;
+use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::output::parse_date;
 use crate::server::{Server, question_address};
@@ -99,7 +99,7 @@ fn publish_here(mut config: Config, question: &str) -> anyhow::Result<String> {
     // Senders that hold back must not go on: nobody is there to receive.
     config.ingest.state_file = None;
     let server = Server::start(config, Clock::system())?;
-    let answer = server.responder().respond(question.as_bytes());
+    let answer = server.responder().respond(question.as_bytes(), Stopwatch::start());
     server.stop()?;
     String::from_utf8(answer).context("the answer is not text")
 }

@@ -126,26 +126,37 @@ impl From<StoreError> for Failure {
 }
 
 impl Engine {
-    /// Answers a question about rows.
+    /// Answers a question about rows, which was asked at `asked`.
     ///
     /// # Errors
     /// Why there is no answer.
-    pub fn answer(&self, question: &Question) -> Result<Answer, Failure> {
-        let plan = QuestionPlan::new(question, &self.config.schema, self.config.query.max_rows)?;
-        let (mut groups, gathered) = self.gather_all(std::slice::from_ref(&plan), question)?;
+    pub fn answer(&self, question: &Question, asked: Stopwatch) -> Result<Answer, Failure> {
+        let plan = self.plan(question)?;
+        let (mut groups, gathered) =
+            self.gather_all(std::slice::from_ref(&plan), question, asked)?;
         let mut answer = self.finish(&plan, groups.remove(0));
         (answer.as_of_us, answer.events) = (gathered.as_of_us, gathered.sequence);
         Ok(answer)
     }
 
-    /// Folds the rows of each plan, all as of one cut, as soon and as long as `question` says.
+    /// What a question means.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn plan(&self, question: &Question) -> Result<QuestionPlan, Failure> {
+        QuestionPlan::new(question, &self.config.schema, self.config.query.max_rows)
+    }
+
+    /// Folds the rows of each plan, all as of one cut, as soon and as long as `question` says,
+    /// which was asked at `asked`.
     pub(super) fn gather_all(
         &self,
         plans: &[QuestionPlan],
         question: &Question,
+        asked: Stopwatch,
     ) -> Result<(Vec<Groups>, Gathered), Failure> {
-        let (watch, limit) = (Stopwatch::start(), self.time_limit(question));
-        let deadline = Deadline { watch, limit, stop: &self.stop };
+        let limit = self.time_limit(question);
+        let deadline = Deadline { watch: asked, limit, stop: &self.stop };
         let (visible, wanted) = (self.visible(question.is_fresh()), question.min_events);
         if let Some(wanted) = wanted.filter(|&wanted| visible < wanted) {
             let message = format!("{visible} of {wanted} events within {limit:?}");

@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::plan::{QuestionPlan, find_summary};
 use super::reply::{Failure, since_json, since_wire};
 use super::request::{Question, SetPart, SetQuestion};
+use crate::clock::Stopwatch;
 use crate::config::{AggregateKind, Schema, suggestion};
 use crate::ingest::wire;
 use crate::limits;
@@ -32,16 +33,18 @@ pub struct SetAnswer {
 }
 
 impl Engine {
-    /// Answers a question about sets.
+    /// Answers a question about sets, which was asked at `asked`.
     ///
     /// # Errors
     /// Why there is no answer.
-    pub fn answer_set(&self, question: &Question, set: &SetQuestion) -> Result<SetAnswer, Failure> {
-        check_shape(question, set)?;
-        let parts = set.and.iter().chain(&set.or).chain(&set.not);
-        let plans = parts.map(|part| self.plan_part(part)).collect::<Result<Vec<_>, _>>()?;
-        self.check_types(&plans)?;
-        let (groups, gathered) = self.gather_all(&plans, question)?;
+    pub fn answer_set(
+        &self,
+        question: &Question,
+        set: &SetQuestion,
+        asked: Stopwatch,
+    ) -> Result<SetAnswer, Failure> {
+        let plans = self.plan_set(question, set)?;
+        let (groups, gathered) = self.gather_all(&plans, question, asked)?;
         let audiences: Vec<Audience> = groups.iter().map(audience).collect();
         let (and, rest) = audiences.split_at(set.and.len());
         let (or, not) = rest.split_at(set.or.len());
@@ -56,6 +59,22 @@ impl Engine {
             events: gathered.sequence,
             since: self.since_of(&plans),
         })
+    }
+
+    /// The questions for the totals of the sets: those of `and`, of `or` and of `not`.
+    ///
+    /// # Errors
+    /// What is wrong with the question.
+    pub fn plan_set(
+        &self,
+        question: &Question,
+        set: &SetQuestion,
+    ) -> Result<Vec<QuestionPlan>, Failure> {
+        check_shape(question, set)?;
+        let parts = set.and.iter().chain(&set.or).chain(&set.not);
+        let plans = parts.map(|part| self.plan_part(part)).collect::<Result<Vec<_>, _>>()?;
+        self.check_types(&plans)?;
+        Ok(plans)
     }
 
     /// The question for the total of one set.

@@ -22,7 +22,9 @@ pub struct Envelope {
     pub route: Vec<zmq::Message>,
     /// The question or answer itself.
     pub body: Vec<u8>,
-    /// Whether it has waited for events as long as it may.
+    /// When the question was taken from the socket.
+    pub asked: Stopwatch,
+    /// Whether it has been where questions wait, and is to be answered as things are.
     pub has_waited: bool,
 }
 
@@ -204,7 +206,7 @@ mod tests {
 
     fn envelope(client: &str, body: &str) -> Envelope {
         let (client, body) = (client.into(), body.into());
-        Envelope { client, route: Vec::new(), body, has_waited: false }
+        Envelope { client, route: Vec::new(), body, asked: Stopwatch::start(), has_waited: false }
     }
 
     fn bodies(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<String> {

@@ -6,6 +6,7 @@ use crossbeam_channel::{Sender, bounded};
 use prost::Message as _;
 use serde_json::{Value, json};
 
+use crate::clock::Stopwatch;
 use crate::ingest::wire;
 use crate::limits;
 use crate::output::date;
@@ -20,6 +21,14 @@ pub struct Responder {
     pub engine: Engine,
     /// To the publisher.
     pub exports_out: Sender<ExportRequest>,
+}
+
+/// What a question waits for.
+pub enum WaitsFor {
+    /// Events, that are still to come.
+    Events(Wait),
+    /// A day to be published.
+    Publisher,
 }
 
 /// What a question with `min_events` waits for.
@@ -41,18 +50,19 @@ enum Outcome {
 }
 
 impl Responder {
-    /// Answers a question in JSON or protobuf. Whatever the bytes are, there is an answer.
-    pub fn respond(&self, bytes: &[u8]) -> Vec<u8> {
+    /// Answers a question in JSON or protobuf, which was asked at `asked`. Whatever the bytes
+    /// are, there is an answer.
+    pub fn respond(&self, bytes: &[u8], asked: Stopwatch) -> Vec<u8> {
         if bytes.len() > limits::MAX_QUESTION_BYTES {
             let message = format!("a question of {} bytes", bytes.len());
             let hint = format!("at most {} bytes", limits::MAX_QUESTION_BYTES);
             return self.refuse(bytes, Failure::new("bad_request", message, hint));
         }
         if is_json(bytes) {
-            return self.respond_json(bytes).into_bytes();
+            return self.respond_json(bytes, asked).into_bytes();
         }
         match wire::Question::decode(bytes) {
-            Ok(question) => self.respond_wire(question).encode_to_vec(),
+            Ok(question) => self.respond_wire(question, asked).encode_to_vec(),
             Err(error) => {
                 let hint = "a question is a JSON object or a Question of schemas/query.proto";
                 self.refuse(bytes, Failure::new("bad_request", error.to_string(), hint))
@@ -60,21 +70,32 @@ impl Responder {
         }
     }
 
-    /// Whether a question has to wait first, and for what.
-    pub fn waits(&self, bytes: &[u8]) -> Option<Wait> {
-        const MEMBER: &[u8] = b"min_events";
+    /// What a question has to wait for, so that it should not keep others from their answers.
+    /// One that is wrong waits for nothing.
+    pub fn waits_for(&self, bytes: &[u8]) -> Option<WaitsFor> {
+        const MEMBERS: [&[u8]; 2] = [b"min_events", b"export"];
         if bytes.len() > limits::MAX_QUESTION_BYTES {
             return None;
         }
         let question = if is_json(bytes) {
-            let may_wait = bytes.windows(MEMBER.len()).any(|part| part == MEMBER);
-            Question::from_json(Some(bytes).filter(|_| may_wait)?).ok()?
+            let has = |member: &[u8]| bytes.windows(member.len()).any(|part| part == member);
+            Question::from_json(Some(bytes).filter(|_| MEMBERS.into_iter().any(has))?).ok()?
         } else {
             Question::from_wire(wire::Question::decode(bytes).ok()?).ok()?
         };
+        if question.export.is_some() {
+            return Some(WaitsFor::Publisher);
+        }
         let (events, fresh) = (question.min_events?, question.is_fresh());
         let wait = Wait { events, fresh, limit: self.engine.time_limit(&question) };
-        (!self.is_enough(&wait)).then_some(wait)
+        if self.is_enough(&wait) {
+            return None;
+        }
+        match &question.set {
+            Some(set) => self.engine.plan_set(&question, set).is_ok(),
+            None => self.engine.plan(&question).is_ok(),
+        }
+        .then_some(WaitsFor::Events(wait))
     }
 
     /// Whether what a question waits for is there.
@@ -92,13 +113,13 @@ impl Responder {
         failure.to_wire(id).encode_to_vec()
     }
 
-    fn respond_json(&self, bytes: &[u8]) -> String {
+    fn respond_json(&self, bytes: &[u8], asked: Stopwatch) -> String {
         let question = Question::from_json(bytes);
         let id = match &question {
             Ok(question) => question.id.clone(),
             Err(_) => Question::id_of(bytes),
         };
-        let outcome = question.and_then(|question| self.answer(&question));
+        let outcome = question.and_then(|question| self.answer(&question, asked));
         self.count(&outcome);
         match outcome {
             Ok(Outcome::Rows(answer)) => answer.to_json(id.as_ref()),
@@ -113,9 +134,10 @@ impl Responder {
         }
     }
 
-    fn respond_wire(&self, question: wire::Question) -> wire::Answer {
+    fn respond_wire(&self, question: wire::Question, asked: Stopwatch) -> wire::Answer {
         let id = question.id.clone();
-        let outcome = Question::from_wire(question).and_then(|question| self.answer(&question));
+        let question = Question::from_wire(question);
+        let outcome = question.and_then(|question| self.answer(&question, asked));
         self.count(&outcome);
         match outcome {
             Ok(Outcome::Rows(answer)) => answer.to_wire(id),
@@ -134,20 +156,20 @@ impl Responder {
         }
     }
 
-    fn answer(&self, question: &Question) -> Result<Outcome, Failure> {
+    fn answer(&self, question: &Question, asked: Stopwatch) -> Result<Outcome, Failure> {
         if question.export.is_some() {
             let list: Value = self.export(question)?.iter().map(published_json).collect();
             return Ok(Outcome::Object(json!({ "export": list })));
         }
         if let Some(set) = &question.set {
-            return self.engine.answer_set(question, set).map(Outcome::Set);
+            return self.engine.answer_set(question, set, asked).map(Outcome::Set);
         }
         if question.get.as_deref() == Some("stats") {
             let Question { id, get, .. } = question.clone();
             only(question, &Question { id, get, ..Question::default() }, "get stats")?;
             return self.engine.stats().map(Outcome::Object);
         }
-        self.engine.answer(question).map(Outcome::Rows)
+        self.engine.answer(question, asked).map(Outcome::Rows)
     }
 
     /// Publishes a day now.

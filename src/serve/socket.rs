@@ -3,6 +3,7 @@
 //! room for one, so that the rest waits with its sender. What a client cannot be sent because
 //! it does not read waits in the [`Outbox`].
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::ScopedJoinHandle;
@@ -11,7 +12,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::outbox::{Delivery, Envelope, Outbox};
-use super::respond::{Responder, Wait};
+use super::respond::{Responder, Wait, WaitsFor};
 use crate::clock::Stopwatch;
 use crate::config::QuerySockets;
 use crate::ingest::socket::{WakeUp, Waker, bound_address, explain_bind, wake_up};
@@ -22,7 +23,6 @@ use crate::query::Failure;
 struct Waiting {
     question: Envelope,
     wait: Wait,
-    since: Stopwatch,
 }
 
 /// How often waiting questions and answers are looked at, in milliseconds.
@@ -94,17 +94,23 @@ impl QuerySocket {
     pub fn run(self, responder: &Responder, stop: &Arc<AtomicBool>) -> std::io::Result<()> {
         let (waker, wake_up) = wake_up()?;
         let (questions_out, questions_in) = bounded::<Envelope>(limits::QUESTION_QUEUE);
+        let (exports_out, exports_in) = bounded::<Envelope>(limits::EXPORT_QUEUE);
         let (done_out, done_in) = bounded::<Done>(limits::QUESTION_QUEUE);
         std::thread::scope(|scope| {
-            let mut workers = Vec::with_capacity(self.workers);
-            for at in 0..self.workers {
+            let answering = (0..self.workers)
+                .map(|at| (format!("answer-{at}"), &questions_in, Some(exports_out.clone())));
+            // An export takes as long as publishing does, and keeps no other question waiting.
+            let exporting = [("answer-export".to_owned(), &exports_in, None)];
+            let mut workers = Vec::with_capacity(self.workers + 1);
+            for (name, questions_in, exports) in answering.chain(exporting) {
                 let (responder, questions_in) = (responder.clone(), questions_in.clone());
-                let (done_out, waker) = (done_out.clone(), waker.clone());
-                let thread = std::thread::Builder::new().name(format!("answer-{at}"));
+                let outs = Outs { done: done_out.clone(), exports, waker: waker.clone() };
+                let thread = std::thread::Builder::new().name(name);
                 workers.push(thread.spawn_scoped(scope, move || {
-                    answer(&responder, &questions_in, &done_out, &waker);
+                    answer(&responder, &questions_in, &outs);
                 })?);
             }
+            drop(exports_out);
             let channels = Channels { questions_out, done_in };
             let metrics = Arc::clone(&responder.engine.metrics);
             let outbox = Outbox::new(limits::MAX_OUTBOX_BYTES, metrics);
@@ -141,8 +147,9 @@ impl QuerySocket {
         kept.outbox.deliver(|answer| self.send(answer));
         done_in.try_iter().for_each(|done| self.take_done(responder, done, kept));
         let Kept { waiting, outbox } = kept;
-        let is_due =
-            |w: &mut Waiting| responder.is_enough(&w.wait) || w.since.elapsed() >= w.wait.limit;
+        let is_due = |w: &mut Waiting| {
+            responder.is_enough(&w.wait) || w.question.asked.elapsed() >= w.wait.limit
+        };
         // This thread alone fills the queue: room that is there stays.
         let room = || limits::QUESTION_QUEUE.saturating_sub(questions_out.len());
         for Waiting { question, .. } in waiting.extract_if(.., is_due).take(room()) {
@@ -196,7 +203,8 @@ impl QuerySocket {
             route.push(std::mem::replace(&mut frame, zmq::Message::new()));
             self.socket.recv(&mut frame, 0).ok()?;
         }
-        Some(Envelope { client, route, body: frame.to_vec(), has_waited: false })
+        let (body, asked) = (frame.to_vec(), Stopwatch::start());
+        Some(Envelope { client, route, body, asked, has_waited: false })
     }
 
     fn refuse(
@@ -230,24 +238,47 @@ impl QuerySocket {
     }
 }
 
-fn answer(
-    responder: &Responder,
-    questions_in: &Receiver<Envelope>,
-    done_out: &Sender<Done>,
-    waker: &Waker,
-) {
+/// Where a worker's results go.
+struct Outs {
+    done: Sender<Done>,
+    /// None for the one who answers them.
+    exports: Option<Sender<Envelope>>,
+    waker: Waker,
+}
+
+fn answer(responder: &Responder, questions_in: &Receiver<Envelope>, outs: &Outs) {
     for question in questions_in {
-        let wait = if question.has_waited { None } else { responder.waits(&question.body) };
-        let done = match wait {
-            None => {
-                let body = responder.respond(&question.body);
+        let waits_for = match question.has_waited {
+            true => None,
+            false => responder.waits_for(&question.body),
+        };
+        let done = match (waits_for, &outs.exports) {
+            (Some(WaitsFor::Events(wait)), _) => Done::Waits(Waiting { question, wait }),
+            (Some(WaitsFor::Publisher), Some(exports)) => {
+                let question = Envelope { has_waited: true, ..question };
+                let Err(full) = exports.try_send(question) else { continue };
+                let question = full.into_inner();
+                let failure = Failure::new("busy", "too many exports wait already", "ask again");
+                let body = responder.refuse(&question.body, failure);
                 Done::Answered(Envelope { body, ..question })
             }
-            Some(wait) => Done::Waits(Waiting { question, wait, since: Stopwatch::start() }),
+            _ => Done::Answered(answered(responder, question)),
         };
-        if done_out.send(done).is_err() {
+        if outs.done.send(done).is_err() {
             return;
         }
-        waker.wake();
+        outs.waker.wake();
     }
+}
+
+/// The answer to a question. Should it make this program fail, it is that question alone that
+/// gets no other answer.
+fn answered(responder: &Responder, question: Envelope) -> Envelope {
+    let respond = || responder.respond(&question.body, question.asked);
+    let body = catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| {
+        let hint = "ask otherwise, and report it with what the log of the server says";
+        let failure = Failure::new("internal", "this question made the program fail", hint);
+        responder.refuse(&question.body, failure)
+    });
+    Envelope { body, ..question }
 }
