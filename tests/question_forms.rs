@@ -1,0 +1,110 @@
+//! Questions as clients write them: numbers with all their digits, whatever protobuf can carry,
+//! ids of any form. What would be taken for something else is refused.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use prost::Message;
+use serde_json::json;
+use summarizer::ingest::wire;
+use support::{NOON_US, TestServer};
+use wire::cell::Kind;
+
+const CONFIG: &str = r#"
+field = [
+  { name = "fine", type = "decimal(18)" }, { name = "large", type = "decimal(2)" },
+  { name = "whole", type = "int" }, { name = "text" }, { name = "user" },
+]
+[event]
+time = { field = "ts", format = "unix_us" }
+[[summary]]
+name = "all"
+dimensions = ["fine", "large", "whole", "text"]
+aggregates = [{ name = "n", count = true }, { name = "users", theta = "user" }]
+"#;
+
+const FINE: &str = "1.123456789012345678";
+const LARGE: &str = "12345678901234567.89";
+
+/// A server that has one event.
+fn filled(folder: &std::path::Path) -> TestServer {
+    let server = TestServer::start(folder, CONFIG);
+    let event = format!(
+        r#"{{"ts":{NOON_US},"fine":{FINE},"large":{LARGE},"whole":3,"text":12345678901234567890123,"user":"u"}}"#
+    );
+    server.push().send(event.as_str(), 0).unwrap();
+    server.wait_for(1);
+    server
+}
+
+fn respond(server: &TestServer, question: &[u8]) -> wire::Answer {
+    wire::Answer::decode(server.server().responder().respond(question).as_slice()).unwrap()
+}
+
+/// A question for the number of events with a value of a dimension.
+fn with(dimension: &str, kind: Kind) -> Vec<u8> {
+    let values = vec![wire::Cell { kind: Some(kind) }];
+    let condition = wire::Condition { dimension: dimension.into(), values };
+    let question = wire::Question {
+        summary: "all".into(),
+        select: vec!["n".into()],
+        r#where: vec![condition],
+        ..wire::Question::default()
+    };
+    question.encode_to_vec()
+}
+
+#[test]
+fn a_number_is_found_with_all_its_digits() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = filled(folder.path());
+    let shown = server.server().responder().respond(br#"{"summary":"all","by":["fine","large"]}"#);
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains(&format!("[[{FINE},{LARGE},")), "{shown}");
+    for (dimension, value) in
+        [("fine", FINE), ("large", LARGE), ("text", "12345678901234567890123"), ("whole", "3")]
+    {
+        let quoted = format!("\"{value}\"");
+        let quoted = if dimension == "whole" { "3.0" } else { quoted.as_str() };
+        for value in [value, quoted, &format!("[ {value} , null]")] {
+            let question = format!(
+                r#"{{"summary":"all","where":{{"{dimension}": {value} }},"select":["n"]}}"#
+            );
+            assert_eq!(server.ask(&question)["rows"], json!([[1]]), "{question}");
+        }
+        let answer = respond(&server, &with(dimension, Kind::Decimal(value.into())));
+        assert_eq!(answer.error, None, "{dimension}");
+        assert_eq!(answer.rows[0].cells[0].kind, Some(Kind::Int(1)), "{dimension}");
+    }
+}
+
+#[test]
+fn what_is_no_number_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = filled(folder.path());
+    for text in
+        ["null", "true", "\"a\"", "[1]", " 1.5", "1.5\n", "+1", "1.", ".5", "0x1", "NaN", ""]
+    {
+        let answer = respond(&server, &with("fine", Kind::Decimal(text.into())));
+        assert_eq!(answer.error.unwrap().code, "bad_value", "{text}");
+        let question = json!({ "summary": "all", "where": { "fine": text } }).to_string();
+        let answer = server.ask(&question);
+        assert_eq!(answer["error"]["code"], "bad_value", "{question}");
+    }
+    for value in ["{}", "[[1]]", "1.1234567890123456789", "1e999"] {
+        let answer = server.ask(&format!(r#"{{"summary":"all","where":{{"fine":{value}}}}}"#));
+        assert!(answer["error"].is_object(), "{value}: {answer}");
+    }
+}
+
+#[test]
+fn a_double_that_is_not_finite_is_no_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = filled(folder.path());
+    for double in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let answer = respond(&server, &with("fine", Kind::Double(double)));
+        assert_eq!(answer.error.unwrap().code, "bad_value", "{double}");
+    }
+    assert_eq!(respond(&server, &with("fine", Kind::Double(1.5))).error, None);
+}
