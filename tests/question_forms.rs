@@ -108,3 +108,25 @@ fn a_double_that_is_not_finite_is_no_null() {
     }
     assert_eq!(respond(&server, &with("fine", Kind::Double(1.5))).error, None);
 }
+
+/// Rows in memory as well as stored ones, also those that `where` leaves out.
+#[test]
+fn rows_that_are_read_count_and_not_only_those_that_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = format!("{CONFIG}\n[query.zmq]\nmax_scan = 3");
+    let mut server = TestServer::start(folder.path(), &config);
+    let push = server.push();
+    for whole in 0..4 {
+        push.send(format!(r#"{{"ts":{NOON_US},"whole":{whole}}}"#).as_str(), 0).unwrap();
+    }
+    server.wait_for(4);
+    drop(push);
+    let one = r#"{"summary":"all","where":{"whole":1},"select":["n"]}"#;
+    let key = r#"{"get":"all","day":"2026-11-20","key":{"fine":null,"large":null,"whole":1,"text":null},"select":["n"]}"#;
+    for _ in ["live", "stored"] {
+        let answer = server.ask(one);
+        assert_eq!(answer["error"]["code"], "too_much_scan", "{answer}");
+        assert_eq!(server.ask(key)["rows"], json!([[1]]));
+        server.restart_with(&config).unwrap();
+    }
+}
