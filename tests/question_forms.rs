@@ -109,6 +109,95 @@ fn a_double_that_is_not_finite_is_no_null() {
     assert_eq!(respond(&server, &with("fine", Kind::Double(1.5))).error, None);
 }
 
+/// Questions of a client that knows more than this server.
+mod newer {
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Question {
+        #[prost(string, tag = "16")]
+        pub id: String,
+        #[prost(string, tag = "17")]
+        pub summary: String,
+        #[prost(message, repeated, tag = "20")]
+        pub only: Vec<Condition>,
+        #[prost(message, optional, tag = "31")]
+        pub set: Option<Set>,
+        #[prost(uint64, tag = "32")]
+        pub skip: u64,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Condition {
+        #[prost(string, tag = "16")]
+        pub dimension: String,
+        #[prost(message, repeated, tag = "17")]
+        pub values: Vec<Cell>,
+        #[prost(bool, tag = "18")]
+        pub negated: bool,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Cell {
+        #[prost(string, tag = "22")]
+        pub prefix: String,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Set {
+        #[prost(message, repeated, tag = "16")]
+        pub and: Vec<Part>,
+        #[prost(message, repeated, tag = "19")]
+        pub either: Vec<Part>,
+    }
+
+    #[derive(Clone, PartialEq, prost::Message)]
+    pub struct Part {
+        #[prost(string, tag = "16")]
+        pub summary: String,
+        #[prost(message, repeated, tag = "20")]
+        pub only: Vec<Condition>,
+        #[prost(string, tag = "21")]
+        pub zone: String,
+    }
+}
+
+#[test]
+fn what_a_newer_client_asks_is_refused_and_not_dropped() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = filled(folder.path());
+    let plain =
+        || newer::Question { id: "x".into(), summary: "all".into(), ..newer::Question::default() };
+    let condition = |values: Vec<newer::Cell>, negated| {
+        vec![newer::Condition { dimension: "text".into(), values, negated }]
+    };
+    let cells = || vec![newer::Cell { prefix: "1".into() }];
+    let part = || newer::Part { summary: "all".into(), ..newer::Part::default() };
+    let set = |and: newer::Part, either: Vec<newer::Part>| newer::Question {
+        id: "x".into(),
+        set: Some(newer::Set { and: vec![and], either }),
+        ..newer::Question::default()
+    };
+    for question in [
+        newer::Question { skip: 1, ..plain() },
+        newer::Question { only: condition(Vec::new(), true), ..plain() },
+        newer::Question { only: condition(cells(), false), ..plain() },
+        set(part(), vec![part()]),
+        set(newer::Part { zone: "UTC".into(), ..part() }, Vec::new()),
+        set(newer::Part { only: condition(cells(), false), ..part() }, Vec::new()),
+    ] {
+        let answer = respond(&server, &question.encode_to_vec());
+        let error = answer.error.unwrap_or_else(|| panic!("answered: {question:?}"));
+        assert_eq!((answer.id.as_str(), error.code.as_str()), ("x", "bad_request"), "{error:?}");
+        assert!(error.message.contains("does not know"), "{error:?}");
+    }
+    // What is known is understood however it is written: a default that need not be there, a
+    // field given twice, a number longer than it need be.
+    for question in [plain().encode_to_vec(), set(part(), Vec::new()).encode_to_vec()] {
+        let again = [question.as_slice(), &[0x82, 1, 0], &[0x82, 1, 0x81, 0, b'y']].concat();
+        let answer = respond(&server, &again);
+        assert_eq!((answer.error, answer.id.as_str()), (None, "y"));
+    }
+}
+
 /// Rows in memory as well as stored ones, also those that `where` leaves out.
 #[test]
 fn rows_that_are_read_count_and_not_only_those_that_are_taken() {

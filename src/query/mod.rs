@@ -3,6 +3,7 @@
 //! [`sets`] asks several questions at once and puts their sets together.
 
 pub mod engine;
+pub mod known;
 pub mod literal;
 pub mod plan;
 pub mod reply;

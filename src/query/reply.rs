@@ -25,6 +25,12 @@ impl Failure {
         Self { code, message: message.into(), hint: hint.into() }
     }
 
+    /// Bytes that are neither JSON nor protobuf.
+    pub fn no_message(error: prost::DecodeError) -> Self {
+        let hint = "a question is a JSON object or a Question of schemas/query.proto";
+        Self::new("bad_request", error.to_string(), hint)
+    }
+
     /// There will be no answer.
     pub fn stopping() -> Self {
         Self::new("stopping", "the server is stopping", "ask again when it is back")

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use prost::Message as _;
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use serde_json::{Number, Value};
 
+use super::known::check_question;
 use super::literal::{Literal, Literals, is_number};
 use super::reply::Failure;
 use crate::ingest::wire;
@@ -161,11 +163,18 @@ impl Question {
         value.get("id").cloned()
     }
 
+    /// The id of a question in protobuf, also of one that could not be understood.
+    pub fn id_of_wire(bytes: &[u8]) -> String {
+        wire::Question::decode(bytes).map_or(String::new(), |question| question.id)
+    }
+
     /// Reads a question in protobuf.
     ///
     /// # Errors
     /// What is not understood.
-    pub fn from_wire(question: wire::Question) -> Result<Self, Failure> {
+    pub fn from_wire(bytes: &[u8]) -> Result<Self, Failure> {
+        check_question(bytes)?;
+        let question = wire::Question::decode(bytes).map_err(Failure::no_message)?;
         let get = text(question.get);
         // A summary without dimensions has a row with an empty key.
         let one_row = get.as_deref().is_some_and(|g| g != "stats");
@@ -175,7 +184,8 @@ impl Question {
             _ => Literals::Any(values),
         })?;
         Ok(Self {
-            id: text(question.id).map(Value::from),
+            // The answer has it from `id_of_wire`.
+            id: None,
             summary: text(question.summary),
             from: text(question.from),
             to: text(question.to),

@@ -51,13 +51,7 @@ impl Responder {
         if is_json(bytes) {
             return self.respond_json(bytes).into_bytes();
         }
-        match wire::Question::decode(bytes) {
-            Ok(question) => self.respond_wire(question).encode_to_vec(),
-            Err(error) => {
-                let hint = "a question is a JSON object or a Question of schemas/query.proto";
-                self.refuse(bytes, Failure::new("bad_request", error.to_string(), hint))
-            }
-        }
+        self.respond_wire(bytes).encode_to_vec()
     }
 
     /// Whether a question has to wait first, and for what.
@@ -70,7 +64,7 @@ impl Responder {
             let may_wait = bytes.windows(MEMBER.len()).any(|part| part == MEMBER);
             Question::from_json(Some(bytes).filter(|_| may_wait)?).ok()?
         } else {
-            Question::from_wire(wire::Question::decode(bytes).ok()?).ok()?
+            Question::from_wire(bytes).ok()?
         };
         let (events, fresh) = (question.min_events?, question.is_fresh());
         let wait = Wait { events, fresh, limit: self.engine.time_limit(&question) };
@@ -88,8 +82,7 @@ impl Responder {
         if is_json(bytes) {
             return failure.to_json(Question::id_of(bytes).as_ref()).into_bytes();
         }
-        let id = wire::Question::decode(bytes).map_or(String::new(), |question| question.id);
-        failure.to_wire(id).encode_to_vec()
+        failure.to_wire(Question::id_of_wire(bytes)).encode_to_vec()
     }
 
     fn respond_json(&self, bytes: &[u8]) -> String {
@@ -113,9 +106,9 @@ impl Responder {
         }
     }
 
-    fn respond_wire(&self, question: wire::Question) -> wire::Answer {
-        let id = question.id.clone();
-        let outcome = Question::from_wire(question).and_then(|question| self.answer(&question));
+    fn respond_wire(&self, bytes: &[u8]) -> wire::Answer {
+        let id = Question::id_of_wire(bytes);
+        let outcome = Question::from_wire(bytes).and_then(|question| self.answer(&question));
         self.count(&outcome);
         match outcome {
             Ok(Outcome::Rows(answer)) => answer.to_wire(id),
