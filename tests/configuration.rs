@@ -22,7 +22,19 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 57] = [
+const CASES: [(usize, &str, usize, &str); 59] = [
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", last = \"page\" }]\nderived = [{ name = \"d\", sql = \"n / 2\" }]",
+        15,
+        "n is a string",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", max = \"page\" }]\nderived = [{ name = \"d\", sql = \"coalesce(n, 0)\" }]",
+        15,
+        "n is a string",
+    ),
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", count = true }, { name = \"n\", quantile = \"ms\" }]",

@@ -349,7 +349,7 @@ fn summary(written: &written::Summary, fields: &[Field]) -> Result<Summary, Prob
         let derived = derived.get_ref();
         let key = format!("{key}.derived.{}", derived.name.get_ref());
         check_name(&derived.name, &key)?;
-        let formula = Formula::compile(derived.sql.get_ref(), &summary)
+        let formula = Formula::compile(derived.sql.get_ref(), &summary, fields)
             .map_err(|m| Problem::new(derived.sql.span(), format!("{key}.sql"), m))?;
         columns.add(derived.name.get_ref(), derived.name.span(), &key)?;
         let (name, sql) = (derived.name.get_ref().clone(), derived.sql.get_ref().clone());
