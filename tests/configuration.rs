@@ -22,7 +22,19 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 59] = [
+const CASES: [(usize, &str, usize, &str); 61] = [
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, where = \"-(-page) = 'a'\" }]",
+        14,
+        "not a number",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, where = \"ms = +'5'\" }]",
+        14,
+        "not a number",
+    ),
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", last = \"page\" }]\nderived = [{ name = \"d\", sql = \"n / 2\" }]",
@@ -223,6 +235,24 @@ fn long_expressions_are_read_and_longer_ones_refused() {
     lines[12] += &format!("\nderived = [{{ name = \"d\", sql = \"{sum}\" }}]");
     let error = Config::parse(&lines.join("\n"), "events.toml".as_ref()).unwrap_err().to_string();
     assert!(error.contains("at most 2048"), "{error}");
+}
+
+/// Signs before a number, as SQL has them.
+#[test]
+fn numbers_have_any_signs() {
+    let parse = |number: &str| {
+        let mut lines = LINES.map(str::to_owned);
+        lines[12] = format!("where = \"step = {number}\"\n{}", lines[12]);
+        let config = Config::parse(&lines.join("\n"), "events.toml".as_ref());
+        let config = config.unwrap_or_else(|error| panic!("{number}: {error}"));
+        config.schema.summaries[0].filter.clone().unwrap().predicate
+    };
+    for number in ["+5", "-(-5)", "- -5", "+(+5)", "-(+(-5))"] {
+        assert_eq!(parse(number), parse("5"), "{number}");
+    }
+    for number in ["+(-5)", "-(+5)", "-(-(-5))"] {
+        assert_eq!(parse(number), parse("-5"), "{number}");
+    }
 }
 
 /// A plain name is that of a field or an aggregate, whatever else SQL means by it.
