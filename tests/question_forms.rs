@@ -6,7 +6,7 @@
 mod support;
 
 use prost::Message;
-use serde_json::json;
+use serde_json::{Value, json};
 use summarizer::ingest::wire;
 use support::{NOON_US, TestServer};
 use wire::cell::Kind;
@@ -196,6 +196,41 @@ fn what_a_newer_client_asks_is_refused_and_not_dropped() {
         let answer = respond(&server, &again);
         assert_eq!((answer.error, answer.id.as_str()), (None, "y"));
     }
+}
+
+#[test]
+fn an_id_comes_back_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = filled(folder.path());
+    for id in ["1.10", "12345678901234567890123", "1e2", r#""\u0041""#, r#"{"a":[1.0]}"#, "7"] {
+        for rest in [
+            r#""summary":"all""#,
+            r#""set":{"and":[{"summary":"all"}]}"#,
+            r#""get":"stats""#,
+            r#""export":"*","day":"2026-11-20""#,
+            r#""summary":"al""#,
+            r#""sumary":"all""#,
+        ] {
+            let question = format!(r#"{{{rest},"id": {id} }}"#);
+            let answer = server.server().responder().respond(question.as_bytes());
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.contains(&format!(r#""id":{id},"#)), "{question}: {answer}");
+            assert!(serde_json::from_str::<Value>(&answer).unwrap().is_object());
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_protobuf() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = filled(folder.path());
+    let answer = server.ask("\u{feff}{\"id\":1,\"summary\":\"all\",\"select\":[\"n\"]}");
+    assert_eq!((&answer["id"], &answer["rows"]), (&json!(1), &json!([[1]])), "{answer}");
+    let answer = server.ask("\u{feff}{\"id\":1,\"summary\":\"al\"}");
+    let error = &answer["error"]["code"];
+    assert_eq!((&answer["id"], error), (&json!(1), &json!("unknown_summary")), "{answer}");
+    let waiting = "\u{feff}{\"id\":1,\"summary\":\"all\",\"min_events\":2,\"timeout_ms\":20}";
+    assert_eq!(server.ask(waiting)["error"]["code"], "timeout");
 }
 
 /// Rows in memory as well as stored ones, also those that `where` leaves out.

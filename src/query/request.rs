@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use prost::Message as _;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_json::Number;
 use serde_json::value::RawValue;
-use serde_json::{Number, Value};
 
 use super::known::check_question;
 use super::literal::{Literal, Literals, is_number};
@@ -18,8 +18,8 @@ use wire::cell::Kind;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// Comes back in the answer.
-    pub id: Option<Value>,
+    /// Comes back in the answer, which has it from [`Question::id_of`].
+    pub id: Option<IgnoredAny>,
     /// The summary.
     pub summary: Option<String>,
     /// First day.
@@ -157,10 +157,15 @@ impl Question {
         self.fresh.unwrap_or(true)
     }
 
-    /// The id of a question that could not be understood, so that its sender can tell.
-    pub fn id_of(text: &[u8]) -> Option<Value> {
-        let value: Value = serde_json::from_slice(text).ok()?;
-        value.get("id").cloned()
+    /// The id of a question in JSON just as it was written, also of one that could not be
+    /// understood, so that its sender can tell.
+    pub fn id_of(text: &[u8]) -> Option<&RawValue> {
+        #[derive(Deserialize)]
+        struct Identified<'t> {
+            #[serde(borrow)]
+            id: Option<&'t RawValue>,
+        }
+        serde_json::from_slice::<Identified<'_>>(text).ok()?.id
     }
 
     /// The id of a question in protobuf, also of one that could not be understood.
@@ -184,7 +189,6 @@ impl Question {
             _ => Literals::Any(values),
         })?;
         Ok(Self {
-            // The answer has it from `id_of_wire`.
             id: None,
             summary: text(question.summary),
             from: text(question.from),

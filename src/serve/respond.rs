@@ -48,10 +48,10 @@ impl Responder {
             let hint = format!("at most {} bytes", limits::MAX_QUESTION_BYTES);
             return self.refuse(bytes, Failure::new("bad_request", message, hint));
         }
-        if is_json(bytes) {
-            return self.respond_json(bytes).into_bytes();
+        match json_text(bytes) {
+            Some(text) => self.respond_json(text).into_bytes(),
+            None => self.respond_wire(bytes).encode_to_vec(),
         }
-        self.respond_wire(bytes).encode_to_vec()
     }
 
     /// Whether a question has to wait first, and for what.
@@ -60,9 +60,9 @@ impl Responder {
         if bytes.len() > limits::MAX_QUESTION_BYTES {
             return None;
         }
-        let question = if is_json(bytes) {
-            let may_wait = bytes.windows(MEMBER.len()).any(|part| part == MEMBER);
-            Question::from_json(Some(bytes).filter(|_| may_wait)?).ok()?
+        let question = if let Some(text) = json_text(bytes) {
+            let may_wait = text.windows(MEMBER.len()).any(|part| part == MEMBER);
+            Question::from_json(Some(text).filter(|_| may_wait)?).ok()?
         } else {
             Question::from_wire(bytes).ok()?
         };
@@ -79,31 +79,22 @@ impl Responder {
     /// Tells a questioner why there is no answer.
     pub fn refuse(&self, bytes: &[u8], failure: Failure) -> Vec<u8> {
         self.engine.metrics.questions_failed.add(1);
-        if is_json(bytes) {
-            return failure.to_json(Question::id_of(bytes).as_ref()).into_bytes();
+        match json_text(bytes) {
+            Some(text) => with_id(failure.to_json(), text).into_bytes(),
+            None => failure.to_wire(Question::id_of_wire(bytes)).encode_to_vec(),
         }
-        failure.to_wire(Question::id_of_wire(bytes)).encode_to_vec()
     }
 
-    fn respond_json(&self, bytes: &[u8]) -> String {
-        let question = Question::from_json(bytes);
-        let id = match &question {
-            Ok(question) => question.id.clone(),
-            Err(_) => Question::id_of(bytes),
-        };
-        let outcome = question.and_then(|question| self.answer(&question));
+    fn respond_json(&self, text: &[u8]) -> String {
+        let outcome = Question::from_json(text).and_then(|question| self.answer(&question));
         self.count(&outcome);
-        match outcome {
-            Ok(Outcome::Rows(answer)) => answer.to_json(id.as_ref()),
-            Ok(Outcome::Set(answer)) => answer.to_json(id.as_ref()).to_string(),
-            Ok(Outcome::Object(mut object)) => {
-                if let Some(id) = id {
-                    object["id"] = id;
-                }
-                object.to_string()
-            }
-            Err(failure) => failure.to_json(id.as_ref()),
-        }
+        let answer = match outcome {
+            Ok(Outcome::Rows(answer)) => answer.to_json(),
+            Ok(Outcome::Set(answer)) => answer.to_json().to_string(),
+            Ok(Outcome::Object(object)) => object.to_string(),
+            Err(failure) => failure.to_json(),
+        };
+        with_id(answer, text)
     }
 
     fn respond_wire(&self, bytes: &[u8]) -> wire::Answer {
@@ -169,9 +160,21 @@ impl Responder {
     }
 }
 
-/// Fields of a Question have numbers from 16 up, so that its first byte is no text.
-fn is_json(bytes: &[u8]) -> bool {
-    bytes.first().is_none_or(u8::is_ascii)
+/// The text of a question in JSON, without the mark that some programs put before a text; none:
+/// it is protobuf. Fields of a Question have numbers from 16 up, so that its first byte is no
+/// text, and as a field the mark would have a type that there is not.
+fn json_text(bytes: &[u8]) -> Option<&[u8]> {
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    text.first().is_none_or(u8::is_ascii).then_some(text)
+}
+
+/// The object of an answer with the id of its question in front, just as it was written: a
+/// number that was read would have lost digits.
+fn with_id(mut answer: String, question: &[u8]) -> String {
+    if let Some(id) = Question::id_of(question) {
+        answer.insert_str(1, &format!("\"id\":{id},"));
+    }
+    answer
 }
 
 /// Refuses a question that holds more than `allowed`, which would be ignored.
