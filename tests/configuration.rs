@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 57] = [
+const CASES: [(usize, &str, usize, &str); 62] = [
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", count = true }, { name = \"n\", quantile = \"ms\" }]",
@@ -59,6 +59,7 @@ const CASES: [(usize, &str, usize, &str); 57] = [
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
     (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),
+    (1, r#"time = { field = "ts", format = "%Y-%m-%d %I:%M" }"#, 2, "1:45"),
     (1, "time = { field = \"ts\", format = \"unix_ms\" }\nzone = \"Mars\"", 3, "Mars"),
     (1, "time = { field = \"ts\", format = \"unix_ms\" }\nzones = \"UTC\"", 3, "zone"),
     (3, r#"name = "pa ge""#, 4, "pa ge"),
@@ -146,6 +147,30 @@ const CASES: [(usize, &str, usize, &str); 57] = [
     ),
     (
         12,
+        "dimensions = []\naggregates = [{ name = \"n\", last = \"page\" }]\nderived = [{ name = \"d\", sql = \"n / 2\" }]",
+        15,
+        "n is a string",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", max = \"page\" }]\nderived = [{ name = \"d\", sql = \"coalesce(n, 0)\" }]",
+        15,
+        "n is a string",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, where = \"-(-page) = 'a'\" }]",
+        14,
+        "not a number",
+    ),
+    (
+        12,
+        "dimensions = []\naggregates = [{ name = \"n\", count = true, where = \"ms = +'5'\" }]",
+        14,
+        "not a number",
+    ),
+    (
+        12,
         "dimensions = []\naggregates = [{ name = \"n\", quantile = \"step\" }]",
         14,
         "take \"ms\" itself",
@@ -211,6 +236,45 @@ fn long_expressions_are_read_and_longer_ones_refused() {
     lines[12] += &format!("\nderived = [{{ name = \"d\", sql = \"{sum}\" }}]");
     let error = Config::parse(&lines.join("\n"), "events.toml".as_ref()).unwrap_err().to_string();
     assert!(error.contains("at most 2048"), "{error}");
+}
+
+/// Signs before a number, as SQL has them.
+#[test]
+fn numbers_have_any_signs() {
+    let parse = |number: &str| {
+        let mut lines = LINES.map(str::to_owned);
+        lines[12] = format!("where = \"step = {number}\"\n{}", lines[12]);
+        let config = Config::parse(&lines.join("\n"), "events.toml".as_ref());
+        let config = config.unwrap_or_else(|error| panic!("{number}: {error}"));
+        config.schema.summaries[0].filter.clone().unwrap().predicate
+    };
+    for number in ["+5", "-(-5)", "- -5", "+(+5)", "-(+(-5))"] {
+        assert_eq!(parse(number), parse("5"), "{number}");
+    }
+    for number in ["+(-5)", "-(+5)", "-(-(-5))"] {
+        assert_eq!(parse(number), parse("-5"), "{number}");
+    }
+}
+
+/// What is written of a time and never read would put events at another one; what is not
+/// written at all is midnight.
+#[test]
+fn patterns_read_the_time_that_they_print() {
+    for (pattern, is_sound) in [
+        ("%Y-%m-%d %H:%M:%S", true),
+        ("%Y-%m-%d %I:%M:%S %p", true),
+        ("%d/%b/%Y:%H:%M:%S %z", true),
+        ("%y%m%d", true),
+        ("%Y-%m-%dT%H:%M:%S%.f%:z", true),
+        ("%Y-%m-%d %H", true),
+        ("%Y-%m-%d %I:%M:%S", false),
+        ("%Y-%m-%d %M:%S", false),
+    ] {
+        let mut lines = LINES.map(str::to_owned);
+        lines[1] = format!(r#"time = {{ field = "ts", format = "{pattern}" }}"#);
+        let config = Config::parse(&lines.join("\n"), "events.toml".as_ref());
+        assert_eq!(config.is_ok(), is_sound, "{pattern}: {:?}", config.err());
+    }
 }
 
 /// A plain name is that of a field or an aggregate, whatever else SQL means by it.

@@ -198,7 +198,7 @@ fn protobuf_asks_the_same() {
 #[test]
 fn wrong_questions_about_sets_are_answered_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    let server = TestServer::start(folder.path(), &format!("{CONFIG}\n[query.zmq]\nmax_scan = 3"));
+    let server = TestServer::start(folder.path(), &format!("{CONFIG}\n[query.zmq]\nmax_scan = 7"));
     let push = server.push();
     for channel in ["a", "b", "c", "d"] {
         let event =
@@ -235,7 +235,7 @@ fn wrong_questions_about_sets_are_answered_with_what_to_do() {
             "bad_request",
             "\"added\" (int)",
         ),
-        (format!(r#"{{"and":[{two},{two}]}}"#), "too_much_scan", "more than 3 rows"),
+        (format!(r#"{{"and":[{two},{two}]}}"#), "too_much_scan", "more than 7 rows"),
     ] {
         let answer = server.ask(&format!(r#"{{"id":1,"set":{set}}}"#));
         let error = &answer["error"];

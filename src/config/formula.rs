@@ -4,7 +4,7 @@
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
 use super::sql::{function_arguments, parse_sql};
-use super::{AggregateKind, Summary, suggestion};
+use super::{AggregateKind, Field, FieldType, Summary, suggestion};
 use crate::limits;
 
 /// Which part of an aggregate is meant.
@@ -151,13 +151,31 @@ pub enum Function {
 }
 
 impl Formula {
-    /// Parses and compiles `sql` over the aggregates of `summary`.
+    /// Parses and compiles `sql` over the aggregates of `summary`, which are those of `fields`.
     ///
     /// # Errors
     /// A sentence on what is not understood.
-    pub fn compile(sql: &str, summary: &Summary) -> Result<Self, String> {
+    pub fn compile(sql: &str, summary: &Summary, fields: &[Field]) -> Result<Self, String> {
         let is_aggregate = |name: &str| summary.aggregate(name).is_some();
-        compile(&parse_sql(sql, limits::MAX_FORMULA_BYTES, is_aggregate)?, summary)
+        let formula = compile(&parse_sql(sql, limits::MAX_FORMULA_BYTES, is_aggregate)?, summary)?;
+        formula.check_types(summary, fields).map(|()| formula)
+    }
+
+    /// Refuses aggregates that are a text or a truth value: the column would always be null.
+    fn check_types(&self, summary: &Summary, fields: &[Field]) -> Result<(), String> {
+        let mut all = Vec::new();
+        self.aggregates(&mut all);
+        for aggregate in all.into_iter().map(|at| &summary.aggregates[at]) {
+            // These alone have the type of their field.
+            if let AggregateKind::Min(field)
+            | AggregateKind::Max(field)
+            | AggregateKind::Last(field) = aggregate.kind
+                && let kind @ (FieldType::String | FieldType::Bool) = fields[field].kind
+            {
+                return Err(format!("{} is a {kind}, not a number", aggregate.name));
+            }
+        }
+        Ok(())
     }
 
     /// Appends the aggregates that it needs.

@@ -297,10 +297,16 @@ impl Compiler<'_> {
                 Value::SingleQuotedString(text) => Ok(Side::Text(text.clone())),
                 other => Err(format!("{other} is not understood as a literal")),
             },
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match self.side(expr)? {
-                Side::Number(text) => Ok(Side::Number(format!("-{text}"))),
-                _ => Err(format!("-{expr} is not a number")),
-            },
+            Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr } => {
+                let Side::Number(text) = self.side(expr)? else {
+                    return Err(format!("{op}{expr} is not a number"));
+                };
+                Ok(Side::Number(match (op, text.strip_prefix('-')) {
+                    (UnaryOperator::Plus, _) => text,
+                    (_, Some(positive)) => positive.to_owned(),
+                    (_, None) => format!("-{text}"),
+                }))
+            }
             other => Err(format!("{other} is neither a field nor a literal")),
         }
     }

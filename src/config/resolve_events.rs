@@ -135,12 +135,19 @@ fn time_field(written: &written::Time) -> Result<TimeField, Problem> {
     Ok(TimeField { path: path(&written.field, "event.time.field")?, format })
 }
 
-/// A pattern is sound if what it prints can be read back.
+/// A pattern is sound if what it prints can be read back, as the same time: `%I` without `%p`
+/// would put the afternoon into the morning.
 fn check_pattern(pattern: &str) -> Result<(), String> {
-    let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+    let afternoon = jiff::civil::date(2026, 11, 20).at(13, 45, 0, 0);
+    let sample = afternoon.to_zoned(TimeZone::UTC).map_err(|e| e.to_string())?;
     let printed = jiff::fmt::strtime::format(pattern, &sample).map_err(|e| e.to_string())?;
     let parsed = jiff::fmt::strtime::parse(pattern, &printed).map_err(|e| e.to_string())?;
-    parsed.to_datetime().map(|_| ()).map_err(|e| e.to_string())
+    let read = parsed.to_datetime().map_err(|e| e.to_string())?;
+    // A pattern may leave out the time of day, which then is midnight.
+    if read.date() == afternoon.date() && [0, afternoon.hour()].contains(&read.hour()) {
+        return Ok(());
+    }
+    Err(format!("{afternoon} would be read as {read}"))
 }
 
 /// Splits `a.b` into steps; `\.` is a dot within a step.
@@ -349,7 +356,7 @@ fn summary(written: &written::Summary, fields: &[Field]) -> Result<Summary, Prob
         let derived = derived.get_ref();
         let key = format!("{key}.derived.{}", derived.name.get_ref());
         check_name(&derived.name, &key)?;
-        let formula = Formula::compile(derived.sql.get_ref(), &summary)
+        let formula = Formula::compile(derived.sql.get_ref(), &summary, fields)
             .map_err(|m| Problem::new(derived.sql.span(), format!("{key}.sql"), m))?;
         columns.add(derived.name.get_ref(), derived.name.span(), &key)?;
         let (name, sql) = (derived.name.get_ref().clone(), derived.sql.get_ref().clone());

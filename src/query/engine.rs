@@ -233,7 +233,7 @@ impl Engine {
                 groups.merge(answer.groups);
             }
             self.check_limits(&groups, scanned)?;
-            scanned += groups.rows();
+            scanned += groups.visited();
             all.push(groups);
         }
         drop(cancel);
@@ -267,12 +267,12 @@ impl Engine {
                 "group by fewer dimensions or narrow where",
             ));
         }
-        if scanned + groups.rows() > self.config.query.max_scan {
+        if scanned + groups.visited() > self.config.query.max_scan {
             let message = format!("more than {} rows would be read", self.config.query.max_scan);
             return Err(Failure::new(
                 "too_much_scan",
                 message,
-                "ask for fewer days or narrow where",
+                "ask for fewer days, or for single keys",
             ));
         }
         Ok(())

@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-
+use super::literal::{Literal, Literals, is_number};
 use super::reply::Failure;
 use super::request::Question;
 use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary, suggestion};
+use crate::ingest::scalar;
 use crate::key::KeyValue;
 use crate::limits;
 use crate::output::parse_date;
@@ -184,12 +184,12 @@ fn conditions(
         let at = dimension(name, schema, summary)?;
         let kind = schema.fields[summary.dimensions[at]].kind;
         let values = match values {
-            Value::Array(_) if one_row => {
+            Literals::Any(_) if one_row => {
                 let message = format!("key has a list for \"{name}\"");
                 return Err(Failure::new("bad_request", message, "one value of each dimension"));
             }
-            Value::Array(list) => list.as_slice(),
-            one => std::slice::from_ref(one),
+            Literals::Any(list) => list.as_slice(),
+            Literals::One(one) => std::slice::from_ref(one),
         };
         if values.len() > limits::MAX_CONDITION_VALUES {
             let message = format!("{} values of \"{name}\"", values.len());
@@ -225,37 +225,35 @@ fn group_key(name: &str, schema: &Schema, summary: &Summary) -> Result<GroupKey,
     }
 }
 
-/// A value of a dimension from JSON.
-fn key_value(name: &str, value: &Value, kind: FieldType) -> Result<KeyValue, Failure> {
-    let wrong = || {
+/// A value of a dimension. A number is what it would be in an event.
+fn key_value(name: &str, value: &Literal, kind: FieldType) -> Result<KeyValue, Failure> {
+    let exact = match (value, kind) {
+        (Literal::Null, _) => Some(KeyValue::Null),
+        (Literal::Text(text), FieldType::String) => Some(KeyValue::String(text.clone())),
+        // One with a point has many texts, of which the event had another perhaps: 12.50.
+        (Literal::Number(text), FieldType::String) => {
+            let is_plain = text.bytes().all(|b| b == b'-' || b.is_ascii_digit());
+            is_plain.then(|| KeyValue::String(text.clone()))
+        }
+        (Literal::Bool(b), FieldType::Bool) => Some(KeyValue::Bool(*b)),
+        (Literal::Number(text), FieldType::Int) => {
+            scalar::int(text.as_bytes()).ok().map(KeyValue::Int)
+        }
+        (Literal::Number(text), FieldType::Decimal(scale)) => decimal(text, scale),
+        // For clients whose numbers are floats.
+        (Literal::Text(text), FieldType::Decimal(scale)) if is_number(text) => decimal(text, scale),
+        _ => None,
+    };
+    exact.ok_or_else(|| {
         let message = format!("{value} is not a value of \"{name}\", which is {kind}");
         Failure::new("bad_value", message, "null, or a value of that type")
-    };
-    match (value, kind) {
-        (Value::Null, _) => Ok(KeyValue::Null),
-        (Value::String(text), FieldType::String) => Ok(KeyValue::String(text.clone())),
-        // Of a number with a point the text is lost: 12.50 in an event would not be 12.5 here.
-        (Value::Number(number), FieldType::String) if number.is_i64() || number.is_u64() => {
-            Ok(KeyValue::String(number.to_string()))
-        }
-        (Value::Bool(b), FieldType::Bool) => Ok(KeyValue::Bool(*b)),
-        (Value::Number(number), FieldType::Int) => {
-            number.as_i64().map(KeyValue::Int).ok_or_else(wrong)
-        }
-        (Value::Number(number), FieldType::Decimal(scale)) => {
-            decimal(&number.to_string(), scale).ok_or_else(wrong)
-        }
-        // With more digits than a float has.
-        (Value::String(text), FieldType::Decimal(scale)) => decimal(text, scale).ok_or_else(wrong),
-        _ => Err(wrong()),
-    }
+    })
 }
 
 /// A decimal from the text of a number, all of whose digits it can hold.
 fn decimal(text: &str, scale: u8) -> Option<KeyValue> {
-    let is_number = serde_json::from_str::<serde_json::Number>(text).is_ok();
-    match crate::ingest::scalar::decimal(text.as_bytes(), scale) {
-        Ok((digits, false)) if is_number => Some(KeyValue::Decimal(digits)),
+    match scalar::decimal(text.as_bytes(), scale) {
+        Ok((digits, false)) => Some(KeyValue::Decimal(digits)),
         _ => None,
     }
 }

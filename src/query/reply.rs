@@ -25,18 +25,21 @@ impl Failure {
         Self { code, message: message.into(), hint: hint.into() }
     }
 
+    /// Bytes that are neither JSON nor protobuf.
+    pub fn no_message(error: prost::DecodeError) -> Self {
+        let hint = "a question is a JSON object or a Question of schemas/query.proto";
+        Self::new("bad_request", error.to_string(), hint)
+    }
+
     /// There will be no answer.
     pub fn stopping() -> Self {
         Self::new("stopping", "the server is stopping", "ask again when it is back")
     }
 
     /// As JSON.
-    pub fn to_json(&self, id: Option<&Value>) -> String {
+    pub fn to_json(&self) -> String {
         let error = json!({ "code": self.code, "message": self.message, "hint": self.hint });
-        match id {
-            Some(id) => json!({ "id": id, "error": error }).to_string(),
-            None => json!({ "error": error }).to_string(),
-        }
+        json!({ "error": error }).to_string()
     }
 
     /// As protobuf.
@@ -85,13 +88,8 @@ fn write_cells(cells: &[Cell], out: &mut String) {
 
 impl Answer {
     /// As JSON. Exact numbers keep all their digits.
-    pub fn to_json(&self, id: Option<&Value>) -> String {
-        let mut out = String::from("{");
-        if let Some(id) = id {
-            // Writing to a string cannot fail.
-            let _ = write!(out, "\"id\":{id},");
-        }
-        let _ = write!(out, "\"columns\":{},\"rows\":[", json!(self.columns));
+    pub fn to_json(&self) -> String {
+        let mut out = format!("{{\"columns\":{},\"rows\":[", json!(self.columns));
         for (at, row) in self.rows.iter().enumerate() {
             if at > 0 {
                 out.push(',');
@@ -107,6 +105,7 @@ impl Answer {
         });
         let bounds = Value::Object(bounds.collect());
         let as_of = timestamp(self.as_of_us);
+        // Writing to a string cannot fail.
         let _ =
             write!(out, ",\"bounds\":{bounds},\"as_of\":\"{as_of}\",\"events\":{}", self.events);
         if !self.since.is_empty() {

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::de::{Error, MapAccess, Visitor};
+use prost::Message as _;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::Number;
+use serde_json::value::RawValue;
 
+use super::known::check_question;
+use super::literal::{Literal, Literals, is_number};
 use super::reply::Failure;
 use crate::ingest::wire;
 use wire::cell::Kind;
@@ -14,8 +18,8 @@ use wire::cell::Kind;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// Comes back in the answer.
-    pub id: Option<Value>,
+    /// Comes back in the answer, which has it from [`Question::id_of`].
+    pub id: Option<IgnoredAny>,
     /// The summary.
     pub summary: Option<String>,
     /// First day.
@@ -88,7 +92,7 @@ pub struct SetPart {
 
 /// Values by dimension, each dimension named once.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Conditions(BTreeMap<String, Value>);
+pub struct Conditions(BTreeMap<String, Literals>);
 
 impl Conditions {
     /// Whether there are none.
@@ -97,16 +101,16 @@ impl Conditions {
     }
 
     /// The dimensions, and the value or the list of values of each.
-    pub fn iter(&self) -> impl Iterator<Item = (&String, &Value)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Literals)> {
         self.0.iter()
     }
 
     /// Adds a dimension; the error says that it is there already.
-    fn add(&mut self, dimension: String, value: Value) -> Result<(), String> {
+    fn add(&mut self, dimension: String, values: Literals) -> Result<(), String> {
         if self.0.contains_key(&dimension) {
             return Err(format!("the dimension \"{dimension}\" is named twice"));
         }
-        self.0.insert(dimension, value);
+        self.0.insert(dimension, values);
         Ok(())
     }
 }
@@ -124,8 +128,9 @@ impl<'de> Deserialize<'de> for Conditions {
 
             fn visit_map<M: MapAccess<'de>>(self, mut members: M) -> Result<Conditions, M::Error> {
                 let mut all = Conditions::default();
-                while let Some((dimension, value)) = members.next_entry()? {
-                    all.add(dimension, value).map_err(M::Error::custom)?;
+                while let Some((dimension, json)) = members.next_entry::<_, &RawValue>()? {
+                    let values = Literals::read(json).map_err(M::Error::custom)?;
+                    all.add(dimension, values).map_err(M::Error::custom)?;
                 }
                 Ok(all)
             }
@@ -152,31 +157,43 @@ impl Question {
         self.fresh.unwrap_or(true)
     }
 
-    /// The id of a question that could not be understood, so that its sender can tell.
-    pub fn id_of(text: &[u8]) -> Option<Value> {
-        let value: Value = serde_json::from_slice(text).ok()?;
-        value.get("id").cloned()
+    /// The id of a question in JSON just as it was written, also of one that could not be
+    /// understood, so that its sender can tell.
+    pub fn id_of(text: &[u8]) -> Option<&RawValue> {
+        #[derive(Deserialize)]
+        struct Identified<'t> {
+            #[serde(borrow)]
+            id: Option<&'t RawValue>,
+        }
+        serde_json::from_slice::<Identified<'_>>(text).ok()?.id
+    }
+
+    /// The id of a question in protobuf, also of one that could not be understood.
+    pub fn id_of_wire(bytes: &[u8]) -> String {
+        wire::Question::decode(bytes).map_or(String::new(), |question| question.id)
     }
 
     /// Reads a question in protobuf.
     ///
     /// # Errors
     /// What is not understood.
-    pub fn from_wire(question: wire::Question) -> Result<Self, Failure> {
+    pub fn from_wire(bytes: &[u8]) -> Result<Self, Failure> {
+        check_question(bytes)?;
+        let question = wire::Question::decode(bytes).map_err(Failure::no_message)?;
         let get = text(question.get);
         // A summary without dimensions has a row with an empty key.
         let one_row = get.as_deref().is_some_and(|g| g != "stats");
         let has_key = one_row || !question.key.is_empty();
         let key = conditions(question.key, |mut values| match values.len() {
-            1 => values.remove(0),
-            _ => Value::Array(values),
+            1 => Literals::One(values.remove(0)),
+            _ => Literals::Any(values),
         })?;
         Ok(Self {
-            id: text(question.id).map(Value::from),
+            id: None,
             summary: text(question.summary),
             from: text(question.from),
             to: text(question.to),
-            only: conditions(question.r#where, Value::Array)?,
+            only: conditions(question.r#where, Literals::Any)?,
             by: question.by,
             select: (!question.select.is_empty()).then_some(question.select),
             order: text(question.order),
@@ -202,7 +219,7 @@ fn text(text: String) -> Option<String> {
 /// Conditions of protobuf; `join` makes one value or a list of what is given for a dimension.
 fn conditions(
     all: Vec<wire::Condition>,
-    join: fn(Vec<Value>) -> Value,
+    join: fn(Vec<Literal>) -> Literals,
 ) -> Result<Conditions, Failure> {
     let mut conditions = Conditions::default();
     for condition in all {
@@ -221,30 +238,33 @@ fn wire_set(set: wire::Set) -> Result<SetQuestion, Failure> {
             theta: text(part.theta),
             from: text(part.from),
             to: text(part.to),
-            only: conditions(part.r#where, Value::Array)?,
+            only: conditions(part.r#where, Literals::Any)?,
         })
     };
     let parts = |all: Vec<wire::SetPart>| all.into_iter().map(part).collect::<Result<_, Failure>>();
     Ok(SetQuestion { and: parts(set.and)?, or: parts(set.or)?, not: parts(set.not)? })
 }
 
-fn wire_value(cell: &wire::Cell) -> Result<Value, Failure> {
+fn wire_value(cell: &wire::Cell) -> Result<Literal, Failure> {
+    let wrong = |message: String, hint: &str| Err(Failure::new("bad_value", message, hint));
     Ok(match &cell.kind {
-        None => Value::Null,
-        Some(Kind::String(text)) => json!(text),
-        Some(Kind::Int(int)) => json!(int),
-        Some(Kind::Double(double)) => json!(double),
-        Some(Kind::Bool(bool)) => json!(bool),
+        None => Literal::Null,
+        Some(Kind::String(text)) => Literal::Text(text.clone()),
+        Some(Kind::Int(int)) => Literal::Number(int.to_string()),
+        Some(Kind::Double(double)) => match Number::from_f64(*double) {
+            Some(number) => Literal::Number(number.to_string()),
+            None => {
+                return wrong(format!("{double} is no value of a dimension"), "a finite number");
+            }
+        },
+        Some(Kind::Bool(bool)) => Literal::Bool(*bool),
+        Some(Kind::Decimal(text)) if is_number(text) => Literal::Number(text.clone()),
+        Some(Kind::Decimal(text)) => {
+            return wrong(format!("\"{text}\" is not a number"), "a decimal such as 1.25");
+        }
         Some(Kind::Items(_)) => {
             let hint = "a text, a number or a truth value";
-            return Err(Failure::new("bad_value", "a list is no value of a dimension", hint));
+            return wrong("a list is no value of a dimension".to_owned(), hint);
         }
-        Some(Kind::Decimal(text)) => serde_json::from_str(text).map_err(|_| {
-            Failure::new(
-                "bad_value",
-                format!("\"{text}\" is not a number"),
-                "a decimal such as 1.25",
-            )
-        })?,
     })
 }

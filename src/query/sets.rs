@@ -183,7 +183,7 @@ fn nobody() -> Audience {
 
 impl SetAnswer {
     /// As JSON.
-    pub fn to_json(&self, id: Option<&Value>) -> Value {
+    pub fn to_json(&self) -> Value {
         let [value, lower, upper] = self.rounded();
         let mut answer = json!({
             "estimate": value as i64,
@@ -193,9 +193,6 @@ impl SetAnswer {
             "as_of": timestamp(self.as_of_us),
             "events": self.events,
         });
-        if let Some(id) = id {
-            answer["id"] = id.clone();
-        }
         if !self.since.is_empty() {
             answer["since"] = since_json(&self.since);
         }

@@ -45,6 +45,7 @@ pub struct Groups {
     pieces: Vec<(usize, usize)>,
     key: Vec<u8>,
     rows: u64,
+    visited: u64,
     overfull: bool,
 }
 
@@ -58,6 +59,7 @@ impl Groups {
             pieces: Vec::new(),
             key: Vec::new(),
             rows: 0,
+            visited: 0,
             overfull: false,
         }
     }
@@ -70,6 +72,11 @@ impl Groups {
     /// Number of rows that were folded.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Number of rows that were looked at, whether the question wanted them or not.
+    pub fn visited(&self) -> u64 {
+        self.visited
     }
 
     /// Folds a row in memory. `key` holds the pieces of its dimensions.
@@ -110,6 +117,7 @@ impl Groups {
 
     /// Computes the group of a key; false where the question does not want it.
     fn find(&mut self, key: &[u8], day: i32) -> bool {
+        self.visited += 1;
         self.pieces.clear();
         let mut at = 0;
         while let Some(length) = key::piece_len(&key[at..]) {
@@ -153,6 +161,7 @@ impl Groups {
     /// Unites with groups of the same question from elsewhere.
     pub fn merge(&mut self, other: Self) {
         self.rows += other.rows;
+        self.visited += other.visited;
         self.overfull |= other.overfull;
         for (key, states) in other.groups {
             if let Some(mine) = self.groups.get_mut(&key) {

@@ -58,15 +58,9 @@ impl Responder {
             let hint = format!("at most {} bytes", limits::MAX_QUESTION_BYTES);
             return self.refuse(bytes, Failure::new("bad_request", message, hint));
         }
-        if is_json(bytes) {
-            return self.respond_json(bytes, asked).into_bytes();
-        }
-        match wire::Question::decode(bytes) {
-            Ok(question) => self.respond_wire(question, asked).encode_to_vec(),
-            Err(error) => {
-                let hint = "a question is a JSON object or a Question of schemas/query.proto";
-                self.refuse(bytes, Failure::new("bad_request", error.to_string(), hint))
-            }
+        match json_text(bytes) {
+            Some(text) => self.respond_json(text, asked).into_bytes(),
+            None => self.respond_wire(bytes, asked).encode_to_vec(),
         }
     }
 
@@ -77,11 +71,11 @@ impl Responder {
         if bytes.len() > limits::MAX_QUESTION_BYTES {
             return None;
         }
-        let question = if is_json(bytes) {
-            let has = |member: &[u8]| bytes.windows(member.len()).any(|part| part == member);
-            Question::from_json(Some(bytes).filter(|_| MEMBERS.into_iter().any(has))?).ok()?
+        let question = if let Some(text) = json_text(bytes) {
+            let has = |member: &[u8]| text.windows(member.len()).any(|part| part == member);
+            Question::from_json(Some(text).filter(|_| MEMBERS.into_iter().any(has))?).ok()?
         } else {
-            Question::from_wire(wire::Question::decode(bytes).ok()?).ok()?
+            Question::from_wire(bytes).ok()?
         };
         if question.export.is_some() {
             return Some(WaitsFor::Publisher);
@@ -106,37 +100,27 @@ impl Responder {
     /// Tells a questioner why there is no answer.
     pub fn refuse(&self, bytes: &[u8], failure: Failure) -> Vec<u8> {
         self.engine.metrics.questions_failed.add(1);
-        if is_json(bytes) {
-            return failure.to_json(Question::id_of(bytes).as_ref()).into_bytes();
+        match json_text(bytes) {
+            Some(text) => with_id(failure.to_json(), text).into_bytes(),
+            None => failure.to_wire(Question::id_of_wire(bytes)).encode_to_vec(),
         }
-        let id = wire::Question::decode(bytes).map_or(String::new(), |question| question.id);
-        failure.to_wire(id).encode_to_vec()
     }
 
-    fn respond_json(&self, bytes: &[u8], asked: Stopwatch) -> String {
-        let question = Question::from_json(bytes);
-        let id = match &question {
-            Ok(question) => question.id.clone(),
-            Err(_) => Question::id_of(bytes),
-        };
+    fn respond_json(&self, text: &[u8], asked: Stopwatch) -> String {
+        let question = Question::from_json(text);
         let outcome = question.and_then(|question| self.answer(&question, asked));
         self.count(&outcome);
-        match outcome {
-            Ok(Outcome::Rows(answer)) => answer.to_json(id.as_ref()),
-            Ok(Outcome::Set(answer)) => answer.to_json(id.as_ref()).to_string(),
-            Ok(Outcome::Object(mut object)) => {
-                if let Some(id) = id {
-                    object["id"] = id;
-                }
-                object.to_string()
-            }
-            Err(failure) => failure.to_json(id.as_ref()),
-        }
+        let answer = match outcome {
+            Ok(Outcome::Rows(answer)) => answer.to_json(),
+            Ok(Outcome::Set(answer)) => answer.to_json().to_string(),
+            Ok(Outcome::Object(object)) => object.to_string(),
+            Err(failure) => failure.to_json(),
+        };
+        with_id(answer, text)
     }
 
-    fn respond_wire(&self, question: wire::Question, asked: Stopwatch) -> wire::Answer {
-        let id = question.id.clone();
-        let question = Question::from_wire(question);
+    fn respond_wire(&self, bytes: &[u8], asked: Stopwatch) -> wire::Answer {
+        let (id, question) = (Question::id_of_wire(bytes), Question::from_wire(bytes));
         let outcome = question.and_then(|question| self.answer(&question, asked));
         self.count(&outcome);
         match outcome {
@@ -198,9 +182,21 @@ impl Responder {
     }
 }
 
-/// Fields of a Question have numbers from 16 up, so that its first byte is no text.
-fn is_json(bytes: &[u8]) -> bool {
-    bytes.first().is_none_or(u8::is_ascii)
+/// The text of a question in JSON, without the mark that some programs put before a text; none:
+/// it is protobuf. Fields of a Question have numbers from 16 up, so that its first byte is no
+/// text, and as a field the mark would have a type that there is not.
+fn json_text(bytes: &[u8]) -> Option<&[u8]> {
+    let text = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
+    text.first().is_none_or(u8::is_ascii).then_some(text)
+}
+
+/// The object of an answer with the id of its question in front, just as it was written: a
+/// number that was read would have lost digits.
+fn with_id(mut answer: String, question: &[u8]) -> String {
+    if let Some(id) = Question::id_of(question) {
+        answer.insert_str(1, &format!("\"id\":{id},"));
+    }
+    answer
 }
 
 /// Refuses a question that holds more than `allowed`, which would be ignored.
