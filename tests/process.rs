@@ -5,8 +5,9 @@
 
 mod support;
 
+use std::fs::File;
 use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 use support::TestServer;
@@ -62,6 +63,38 @@ fn a_second_signal_ends_at_once() {
     process.signal("-TERM");
     assert_eq!(process.wait().code(), Some(1));
     sending.join().unwrap();
+}
+
+/// A pipe whose reader has gone.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// What takes no byte, as a file on a full disk.
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    for log in [full(), closed_pipe()] {
+        let folder = tempfile::tempdir().unwrap();
+        let events = format!("ipc://{}/in", folder.path().display());
+        let text = config(folder.path()).replace("tcp://127.0.0.1:*", &events);
+        std::fs::write(folder.path().join("s.toml"), text).unwrap();
+        let process = Process::unheard(folder.path(), events, log);
+        assert_eq!(process.ask(r#"{"summary":"pages"}"#)["events"], 0);
+        process.send(0, 10);
+        let answer = process.ask(r#"{"summary":"pages","min_events":10}"#);
+        assert_eq!(answer["rows"], json!([[10, 45]]));
+        process.signal("-TERM");
+        assert_eq!(process.wait().code(), Some(0));
+    }
+    let mut nowhere = Command::new(PROGRAM);
+    nowhere.args(["serve", "-c", "/nowhere/x.toml"]).stderr(full());
+    assert_eq!(nowhere.status().unwrap().code(), Some(1));
 }
 
 /// Whoever sends belongs to another user, and the unit has a strict mask.

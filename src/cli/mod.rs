@@ -12,6 +12,8 @@ pub mod serve;
 pub mod table;
 pub mod workload;
 
+use std::fmt::Display;
+use std::io::{Write, stderr};
 use std::path::PathBuf;
 
 use crate::config::{Config, ConfigError};
@@ -39,6 +41,11 @@ impl Configured {
         }
         Ok(config)
     }
+}
+
+/// Notes a line on stderr. Where that cannot be written, nobody is there to be told.
+pub fn mention(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
 }
 
 /// Shown at the end of `summarizer --help`.
