@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 57] = [
+const CASES: [(usize, &str, usize, &str); 59] = [
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", count = true }, { name = \"n\", quantile = \"ms\" }]",
@@ -55,6 +55,18 @@ const CASES: [(usize, &str, usize, &str); 57] = [
         "ingest.zmq.bind = [\"tcp://[::1]:5\", \"tcp://[::1]:5\"]\n[event]",
         1,
         "tcp://[::1]:5 is named twice",
+    ),
+    (
+        0,
+        "ingest.zmq.bind = [\"ipc:///run/in\", \"ipc:///run/./in\"]\n[event]",
+        1,
+        "ipc:///run/./in is named twice",
+    ),
+    (
+        0,
+        "ingest.zmq.bind = \"ipc:///run/in\"\nquery.zmq.bind = \"ipc:///run//in\"\n[event]",
+        2,
+        "ingest.zmq.bind as well",
     ),
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),

@@ -6,7 +6,8 @@
 mod support;
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
@@ -95,6 +96,47 @@ fn a_log_that_cannot_be_written_ends_nothing() {
     let mut nowhere = Command::new(PROGRAM);
     nowhere.args(["serve", "-c", "/nowhere/x.toml"]).stderr(full());
     assert_eq!(nowhere.status().unwrap().code(), Some(1));
+}
+
+#[test]
+fn what_lies_at_the_path_of_an_address_is_not_taken_from_its_owner() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (ask, events) = (one.path().join("ask"), one.path().join("in"));
+    let with_paths = |folder| {
+        config(folder)
+            .replace("tcp://127.0.0.1:*", &format!("ipc://{}", events.display()))
+            .replace(&format!("{}/ask", folder.display()), ask.to_str().unwrap())
+    };
+    for path in [&events, &ask] {
+        std::fs::write(one.path().join("s.toml"), with_paths(one.path())).unwrap();
+        std::fs::write(path, "mine").unwrap();
+        let line = refused(&mut serve(one.path()));
+        assert!(line.contains(path.to_str().unwrap()) && line.contains("no socket"), "{line}");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "mine");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    // What a killed server left is replaced.
+    for path in [&events, &ask] {
+        let _ = std::fs::remove_file(path);
+        drop(UnixListener::bind(path).unwrap());
+        assert!(std::fs::metadata(path).unwrap().file_type().is_socket());
+    }
+    let process = Process::unheard(one.path(), format!("ipc://{}", events.display()), full());
+    process.send(0, 10);
+    assert_eq!(process.ask(r#"{"summary":"pages","min_events":10}"#)["events"], 10);
+
+    // What a running one has is not, for either of its sockets.
+    let both = with_paths(other.path());
+    let questions =
+        both.replace(&events.display().to_string(), &format!("{}/in", other.path().display()));
+    for (text, path) in [(both, &events), (questions, &ask)] {
+        std::fs::write(other.path().join("s.toml"), text).unwrap();
+        let line = refused(&mut serve(other.path()));
+        assert!(line.contains(path.to_str().unwrap()) && line.contains("it is taken"), "{line}");
+    }
+    process.send(10, 20);
+    assert_eq!(process.ask(r#"{"summary":"pages","min_events":20}"#)["events"], 20);
 }
 
 /// Whoever sends belongs to another user, and the unit has a strict mask.
