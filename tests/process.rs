@@ -139,6 +139,35 @@ fn what_lies_at_the_path_of_an_address_is_not_taken_from_its_owner() {
     assert_eq!(process.ask(r#"{"summary":"pages","min_events":20}"#)["events"], 20);
 }
 
+/// `| head`, `> /dev/full`: the first has seen enough, the second has lost something.
+#[test]
+fn an_output_that_cannot_be_written_is_an_end_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), &config(folder.path()));
+    process.send(0, 10);
+    let question = r#"{"summary":"pages","min_events":10}"#;
+    process.ask(question);
+    let file = folder.path().join("s.toml");
+    let at = format!("ipc://{}/ask", folder.path().display());
+    let events = folder.path().join("events.ndjson");
+    std::fs::write(&events, "{\"ts\":1795000000}\n").unwrap();
+    let (file, events) = (file.to_str().unwrap(), events.to_str().unwrap());
+    for arguments in [
+        vec!["check", "-c", file],
+        vec!["query", "--at", &at, question],
+        vec!["export", "-c", file, "--day", "2026-11-18"],
+        vec!["send", "--to", &process.events, events],
+        vec!["demo", "--events", "1000", "--seconds", "0"],
+    ] {
+        let mut command = Command::new(PROGRAM);
+        command.current_dir(folder.path()).args(&arguments);
+        let Output { status, stderr, .. } = command.stdout(closed_pipe()).output().unwrap();
+        assert_eq!((status.code(), stderr.len()), (Some(0), 0), "{arguments:?}");
+        let line = refused(command.stdout(full()));
+        assert!(line.contains("cannot write to the standard output"), "{line}");
+    }
+}
+
 /// Whoever sends belongs to another user, and the unit has a strict mask.
 #[test]
 fn others_can_read_that_they_are_to_hold_back() {

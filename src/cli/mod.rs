@@ -13,8 +13,10 @@ pub mod table;
 pub mod workload;
 
 use std::fmt::Display;
-use std::io::{Write, stderr};
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::PathBuf;
+
+use anyhow::Context;
 
 use crate::config::{Config, ConfigError};
 
@@ -40,6 +42,19 @@ impl Configured {
             config.data_dir.clone_from(folder);
         }
         Ok(config)
+    }
+}
+
+/// Says a line on the standard output.
+///
+/// # Errors
+/// Where it cannot be written. A reader that has seen enough (`| head`) is no error: what the
+/// command does besides is done all the same.
+pub fn say(line: impl Display) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to the standard output"),
     }
 }
 

@@ -16,7 +16,8 @@ use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{mention, table::counted};
+use super::table::counted;
+use super::{mention, say};
 use crate::clock::Stopwatch;
 use crate::config::parse_micros;
 use batch::{Batch, Form};
@@ -126,7 +127,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             "events": events, "skipped": skipped, "messages": messages, "bytes": bytes,
             "seconds": seconds, "events_per_second": rate.round(),
         });
-        println!("{summary}");
+        say(summary)?;
     }
     if skipped > 0 {
         bail!(
