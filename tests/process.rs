@@ -31,6 +31,7 @@ fn a_stop_and_a_start_change_no_number() {
     for (round, signal) in ["-TERM", "-INT", "-TERM"].into_iter().enumerate() {
         let shards = format!("shards = {}\n{text}", round + 1);
         let process = Process::start(folder.path(), &shards);
+        assert!(process.events.starts_with("tcp://127.0.0.1:"), "{}", process.events);
         // The stop drains what is in flight: nothing was counted before the signal.
         process.send(sent, sent + 5000);
         sent += 5000;

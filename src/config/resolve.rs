@@ -227,9 +227,13 @@ fn local_address(address: &str) -> Result<bool, String> {
     if port != "*" && port.parse::<u16>().is_err() {
         return Err(expected());
     }
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    // Brackets are a pair around the whole of it, or none.
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if host.contains(['[', ']']) {
+        return Err(expected());
+    }
     match host.parse::<std::net::IpAddr>() {
-        Ok(ip) => Ok(ip.is_loopback()),
+        Ok(ip) => Ok(ip.to_canonical().is_loopback()),
         Err(_) if host.is_empty() => Err(expected()),
         Err(_) if host == "localhost" => Err("bind 127.0.0.1 or [::1] instead of localhost, \
              which may be either"

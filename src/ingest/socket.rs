@@ -4,6 +4,7 @@
 //! what we take, never drop. Two frames are topic and payload; more are refused.
 
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
@@ -133,10 +134,12 @@ pub fn bind(socket: &zmq::Socket, key: &str, address: &str) -> Result<String, St
     leaves_others_alone(address)
         .and_then(|()| socket.bind(address))
         .map_err(|e| explain_bind(key, address, e))?;
-    Ok(match socket.get_last_endpoint() {
-        Ok(Ok(endpoint)) => endpoint,
-        _ => address.to_owned(),
-    })
+    let Ok(Ok(endpoint)) = socket.get_last_endpoint() else { return Ok(address.to_owned()) };
+    // A socket for both versions shows 127.0.0.1 as ::ffff:127.0.0.1.
+    let at = endpoint.strip_prefix("tcp://").and_then(|at| at.parse::<SocketAddr>().ok());
+    Ok(at.map_or(endpoint, |at| {
+        format!("tcp://{}", SocketAddr::new(at.ip().to_canonical(), at.port()))
+    }))
 }
 
 /// Whether a path may be bound. libzmq removes what lies there before it binds, a file as
