@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // One line that says what, where and what to do.
-            eprintln!("summarizer: {}", format!("{error:#}").replace('\n', " "));
+            cli::mention(format!("summarizer: {}", format!("{error:#}").replace('\n', " ")));
             ExitCode::FAILURE
         }
     }

@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 62] = [
+const CASES: [(usize, &str, usize, &str); 66] = [
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", count = true }, { name = \"n\", quantile = \"ms\" }]",
@@ -55,6 +55,25 @@ const CASES: [(usize, &str, usize, &str); 62] = [
         "ingest.zmq.bind = [\"tcp://[::1]:5\", \"tcp://[::1]:5\"]\n[event]",
         1,
         "tcp://[::1]:5 is named twice",
+    ),
+    (
+        0,
+        "ingest.zmq.bind = [\"ipc:///run/in\", \"ipc:///run/./in\"]\n[event]",
+        1,
+        "ipc:///run/./in is named twice",
+    ),
+    (
+        0,
+        "ingest.zmq.bind = \"ipc:///run/in\"\nquery.zmq.bind = \"ipc:///run//in\"\n[event]",
+        2,
+        "ingest.zmq.bind as well",
+    ),
+    (0, "ingest.zmq.bind = \"tcp://[::1:15998\"\n[event]", 1, "is not an address such as"),
+    (
+        0,
+        "ingest.zmq = { bind = \"tcp://[[127.0.0.1]]:15997\", insecure = true }\n[event]",
+        1,
+        "is not an address such as",
     ),
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
@@ -332,6 +351,16 @@ fn a_fault_is_named_with_its_line_and_what_was_expected() {
         assert!(error.starts_with(&format!("events.toml:{line}: ")), "{by}: {error}");
         assert!(error.contains(said), "{by}: {error}");
         assert!(!error.contains('\n'), "{by}: {error}");
+    }
+}
+
+/// As the system shows an address of IPv4 on a socket for both.
+#[test]
+fn the_loopback_is_known_however_it_is_written() {
+    for address in ["127.0.0.1", "[::1]", "::1", "[::ffff:127.0.0.1]"] {
+        let text = format!("ingest.zmq.bind = \"tcp://{address}:5\"\n{}", LINES.join("\n"));
+        let config = Config::parse(&text, "events.toml".as_ref()).unwrap();
+        assert_eq!(config.ingest.bind, [format!("tcp://{address}:5")]);
     }
 }
 

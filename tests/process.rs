@@ -5,8 +5,10 @@
 
 mod support;
 
-use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Output};
+use std::fs::File;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::net::UnixListener;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
 use support::TestServer;
@@ -29,6 +31,7 @@ fn a_stop_and_a_start_change_no_number() {
     for (round, signal) in ["-TERM", "-INT", "-TERM"].into_iter().enumerate() {
         let shards = format!("shards = {}\n{text}", round + 1);
         let process = Process::start(folder.path(), &shards);
+        assert!(process.events.starts_with("tcp://127.0.0.1:"), "{}", process.events);
         // The stop drains what is in flight: nothing was counted before the signal.
         process.send(sent, sent + 5000);
         sent += 5000;
@@ -62,6 +65,108 @@ fn a_second_signal_ends_at_once() {
     process.signal("-TERM");
     assert_eq!(process.wait().code(), Some(1));
     sending.join().unwrap();
+}
+
+/// A pipe whose reader has gone.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+/// What takes no byte, as a file on a full disk.
+fn full() -> Stdio {
+    File::options().write(true).open("/dev/full").unwrap().into()
+}
+
+#[test]
+fn a_log_that_cannot_be_written_ends_nothing() {
+    for log in [full(), closed_pipe()] {
+        let folder = tempfile::tempdir().unwrap();
+        let events = format!("ipc://{}/in", folder.path().display());
+        let text = config(folder.path()).replace("tcp://127.0.0.1:*", &events);
+        std::fs::write(folder.path().join("s.toml"), text).unwrap();
+        let process = Process::unheard(folder.path(), events, log);
+        assert_eq!(process.ask(r#"{"summary":"pages"}"#)["events"], 0);
+        process.send(0, 10);
+        let answer = process.ask(r#"{"summary":"pages","min_events":10}"#);
+        assert_eq!(answer["rows"], json!([[10, 45]]));
+        process.signal("-TERM");
+        assert_eq!(process.wait().code(), Some(0));
+    }
+    let mut nowhere = Command::new(PROGRAM);
+    nowhere.args(["serve", "-c", "/nowhere/x.toml"]).stderr(full());
+    assert_eq!(nowhere.status().unwrap().code(), Some(1));
+}
+
+#[test]
+fn what_lies_at_the_path_of_an_address_is_not_taken_from_its_owner() {
+    let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (ask, events) = (one.path().join("ask"), one.path().join("in"));
+    let with_paths = |folder| {
+        config(folder)
+            .replace("tcp://127.0.0.1:*", &format!("ipc://{}", events.display()))
+            .replace(&format!("{}/ask", folder.display()), ask.to_str().unwrap())
+    };
+    for path in [&events, &ask] {
+        std::fs::write(one.path().join("s.toml"), with_paths(one.path())).unwrap();
+        std::fs::write(path, "mine").unwrap();
+        let line = refused(&mut serve(one.path()));
+        assert!(line.contains(path.to_str().unwrap()) && line.contains("no socket"), "{line}");
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "mine");
+        std::fs::remove_file(path).unwrap();
+    }
+
+    // What a killed server left is replaced.
+    for path in [&events, &ask] {
+        let _ = std::fs::remove_file(path);
+        drop(UnixListener::bind(path).unwrap());
+        assert!(std::fs::metadata(path).unwrap().file_type().is_socket());
+    }
+    let process = Process::unheard(one.path(), format!("ipc://{}", events.display()), full());
+    process.send(0, 10);
+    assert_eq!(process.ask(r#"{"summary":"pages","min_events":10}"#)["events"], 10);
+
+    // What a running one has is not, for either of its sockets.
+    let both = with_paths(other.path());
+    let questions =
+        both.replace(&events.display().to_string(), &format!("{}/in", other.path().display()));
+    for (text, path) in [(both, &events), (questions, &ask)] {
+        std::fs::write(other.path().join("s.toml"), text).unwrap();
+        let line = refused(&mut serve(other.path()));
+        assert!(line.contains(path.to_str().unwrap()) && line.contains("it is taken"), "{line}");
+    }
+    process.send(10, 20);
+    assert_eq!(process.ask(r#"{"summary":"pages","min_events":20}"#)["events"], 20);
+}
+
+/// `| head`, `> /dev/full`: the first has seen enough, the second has lost something.
+#[test]
+fn an_output_that_cannot_be_written_is_an_end_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path(), &config(folder.path()));
+    process.send(0, 10);
+    let question = r#"{"summary":"pages","min_events":10}"#;
+    process.ask(question);
+    let file = folder.path().join("s.toml");
+    let at = format!("ipc://{}/ask", folder.path().display());
+    let events = folder.path().join("events.ndjson");
+    std::fs::write(&events, "{\"ts\":1795000000}\n").unwrap();
+    let (file, events) = (file.to_str().unwrap(), events.to_str().unwrap());
+    for arguments in [
+        vec!["check", "-c", file],
+        vec!["query", "--at", &at, question],
+        vec!["export", "-c", file, "--day", "2026-11-18"],
+        vec!["send", "--to", &process.events, events],
+        vec!["demo", "--events", "1000", "--seconds", "0"],
+    ] {
+        let mut command = Command::new(PROGRAM);
+        command.current_dir(folder.path()).args(&arguments);
+        let Output { status, stderr, .. } = command.stdout(closed_pipe()).output().unwrap();
+        assert_eq!((status.code(), stderr.len()), (Some(0), 0), "{arguments:?}");
+        let line = refused(command.stdout(full()));
+        assert!(line.contains("cannot write to the standard output"), "{line}");
+    }
 }
 
 /// Whoever sends belongs to another user, and the unit has a strict mask.

@@ -1,6 +1,6 @@
 //! `summarizer check`: validates a configuration and prints what was understood.
 
-use super::Configured;
+use super::{Configured, say};
 use crate::config::{AggregateKind, Config, FieldSource, Schema, Summary, family_name};
 use crate::store::{Registry, Store};
 
@@ -27,14 +27,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         let store = Store::open_read_only(&folder)?;
         Registry::resolve(&store, &config.schema)?;
     }
-    print!("{}", describe(&config));
     let state = if stored { "fits what is stored there" } else { "nothing is stored there yet" };
-    println!(
-        "\n{} is sound; data in {}: {state}",
+    say(format!(
+        "{}\n{} is sound; data in {}: {state}",
+        describe(&config),
         args.configured.config.display(),
         config.data_dir.display()
-    );
-    Ok(())
+    ))
 }
 
 /// What was understood, for people.

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use super::query::ask;
+use super::say;
 use super::table::show;
 use super::workload::Generator;
 use crate::clock::{Clock, Stopwatch};
@@ -74,11 +75,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let server = Server::start(config, clock)?;
     let (events_at, asked_at) =
         (server.ingest_addresses()[0].clone(), server.query_addresses()[0].clone());
-    println!("A summarizer is running: events at {events_at}, questions at {asked_at}.");
-    println!(
-        "{} made-up ad events of {DAYS} days go through the socket now, each into {summaries} summaries.\n",
+    say(format!(
+        "A summarizer is running: events at {events_at}, questions at {asked_at}.\n\
+         {} made-up ad events of {DAYS} days go through the socket now, each into {summaries} summaries.\n",
         grouped(args.events)
-    );
+    ))?;
     let sender = {
         let (address, events, seconds) = (events_at, args.events, args.seconds);
         std::thread::spawn(move || send(&address, events, first_day, seconds))
@@ -88,10 +89,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     questions(&asked_at, first_day)?;
     files(&asked_at, first_day)?;
     server.stop()?;
-    println!(
-        "\nNext: summarizer serve -c schemas/adtech.toml, and README.md for feeding it from rsyslog."
-    );
-    Ok(())
+    say(
+        "\nNext: summarizer serve -c schemas/adtech.toml, and README.md for feeding it from rsyslog.",
+    )
 }
 
 /// A folder that was asked for, which must not be in use: its data would mix with ours.
@@ -169,15 +169,14 @@ fn watch(at: &str, events: u64) -> anyhow::Result<()> {
             row[3].as_f64().unwrap_or(0.0)
         );
         if bar.is_hidden() && (count >= events || begun.elapsed() >= next_line) {
-            println!("{} events  {counts}", grouped(count));
+            say(format!("{} events  {counts}", grouped(count)))?;
             next_line = begun.elapsed() + LINE_EVERY;
         }
         bar.set_position(count);
         bar.set_message(counts);
         if count >= events {
             bar.abandon();
-            println!();
-            return Ok(());
+            return say("");
         }
         std::thread::sleep(Duration::from_millis(100));
     }
@@ -195,13 +194,12 @@ fn questions(at: &str, first_day: i32) -> anyhow::Result<()> {
     let (from, to) = (date(first_day).to_string(), date(first_day + DAYS as i32 - 1).to_string());
     let columns = json!(["events", "users", "cost", "latency.p50", "latency.p95"]);
     let asked = |title: &str, question: Value| -> anyhow::Result<Value> {
-        println!("\n{title}\n  {question}");
+        say(format!("\n{title}\n  {question}"))?;
         let watch = Stopwatch::start();
         let text = ask(at, &question.to_string(), PATIENCE)?;
         let took = watch.elapsed();
         let found = parsed(&question, &text)?;
-        print!("{}", show(&text));
-        println!("answered in {:.1} ms", took.as_secs_f64() * 1e3);
+        say(format!("{}answered in {:.1} ms", show(&text), took.as_secs_f64() * 1e3))?;
         Ok(found)
     };
     asked(
@@ -227,14 +225,14 @@ fn questions(at: &str, first_day: i32) -> anyhow::Result<()> {
 
 /// Publishes the days and names the files.
 fn files(at: &str, first_day: i32) -> anyhow::Result<()> {
-    println!("\nThe days as CSV files, for a spreadsheet, pandas or PostgreSQL:");
+    say("\nThe days as CSV files, for a spreadsheet, pandas or PostgreSQL:")?;
     for day in first_day..first_day + DAYS as i32 {
         let question = json!({ "export": "*", "day": date(day).to_string() });
         let published = answer(at, &question)?;
         let list = published["export"].as_array().cloned().unwrap_or_default();
         let rows: u64 = list.iter().filter_map(|p| p["rows"].as_u64()).sum();
         if let Some(path) = list.first().and_then(|p| p["path"].as_str()) {
-            println!("  {path}  and {} more, {} rows", list.len() - 1, grouped(rows));
+            say(format!("  {path}  and {} more, {} rows", list.len() - 1, grouped(rows)))?;
         }
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::Configured;
 use super::query::ask;
+use super::{Configured, say};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::output::parse_date;
@@ -87,7 +87,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     for published in answer["export"].as_array().into_iter().flatten() {
-        println!("{published}");
+        say(published)?;
     }
     Ok(())
 }

@@ -12,7 +12,11 @@ pub mod serve;
 pub mod table;
 pub mod workload;
 
+use std::fmt::Display;
+use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::PathBuf;
+
+use anyhow::Context;
 
 use crate::config::{Config, ConfigError};
 
@@ -39,6 +43,24 @@ impl Configured {
         }
         Ok(config)
     }
+}
+
+/// Says a line on the standard output.
+///
+/// # Errors
+/// Where it cannot be written. A reader that has seen enough (`| head`) is no error: what the
+/// command does besides is done all the same.
+pub fn say(line: impl Display) -> anyhow::Result<()> {
+    let mut out = stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        other => other.context("cannot write to the standard output"),
+    }
+}
+
+/// Notes a line on stderr. Where that cannot be written, nobody is there to be told.
+pub fn mention(line: impl Display) {
+    let _ = writeln!(stderr(), "{line}");
 }
 
 /// Shown at the end of `summarizer --help`.

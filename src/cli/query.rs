@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use serde_json::Value;
 
+use super::say;
 use super::send::push::{listens, millis};
 use super::table::show;
 use crate::clock::Stopwatch;
@@ -44,7 +45,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(u64::from(args.timeout));
     let answer = ask(&args.at, &args.question, timeout)?;
     if args.json || !std::io::stdout().is_terminal() {
-        println!("{answer}");
+        say(&answer)?;
     }
     let value: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;
     if let Some(error) = value.get("error") {
@@ -52,7 +53,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{} ({}); {}", text("message"), text("code"), text("hint"));
     }
     if !args.json && std::io::stdout().is_terminal() {
-        print!("{}", show(&answer));
+        say(show(&answer).trim_end())?;
     }
     Ok(())
 }

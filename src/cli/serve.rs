@@ -78,7 +78,9 @@ pub fn start_log(log: &Log) -> anyhow::Result<()> {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(colours)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        // A line that cannot be written is lost: told on stderr in turn, it would be a panic.
+        .log_internal_errors(false);
     let started =
         if log.json { lines.json().try_init() } else { lines.with_target(false).try_init() };
     // Already started: by a test, or by the command that runs this one.

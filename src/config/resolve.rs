@@ -18,7 +18,7 @@ pub(super) fn resolve(text: &str) -> Result<Config, Problem> {
     refuse_unbuilt(&file)?;
     let asked_at = file.query.zmq.bind.as_ref().map_or(0..0, Spanned::span);
     let (ingest, query) = (ingest(file.ingest.zmq)?, query(file.query.zmq)?);
-    let shared = query.bind.iter().find(|a| ingest.bind.contains(a) && !a.ends_with(":*"));
+    let shared = query.bind.iter().find(|a| is_among(a, &ingest.bind));
     if let Some(address) = shared {
         let message = format!("{address} is ingest.zmq.bind as well; give each its own");
         return Err(Problem::new(asked_at, "query.zmq.bind", message));
@@ -178,7 +178,7 @@ fn addresses(
     let Some(bind) = bind else { return Ok(vec![default.to_owned()]) };
     let span = bind.span();
     for (at, address) in bind.get_ref().0.iter().enumerate() {
-        if !address.ends_with(":*") && bind.get_ref().0[..at].contains(address) {
+        if is_among(address, &bind.get_ref().0[..at]) {
             return Err(Problem::new(span, key, format!("{address} is named twice")));
         }
         let local =
@@ -195,6 +195,16 @@ fn addresses(
         return Err(Problem::new(span, key, format!("no address; expected e.g. \"{default}\"")));
     }
     Ok(bind.into_inner().0)
+}
+
+/// Whether an address is one of several, also where its path is written in another way.
+fn is_among(address: &str, others: &[String]) -> bool {
+    let place = |address: &str| match address.strip_prefix("ipc://") {
+        Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.into()),
+        None => address.into(),
+    };
+    // The system chooses another port each time.
+    !address.ends_with(":*") && others.iter().any(|other| place(other) == place(address))
 }
 
 /// Whether an address can be reached from this machine only.
@@ -217,9 +227,13 @@ fn local_address(address: &str) -> Result<bool, String> {
     if port != "*" && port.parse::<u16>().is_err() {
         return Err(expected());
     }
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    // Brackets are a pair around the whole of it, or none.
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    if host.contains(['[', ']']) {
+        return Err(expected());
+    }
     match host.parse::<std::net::IpAddr>() {
-        Ok(ip) => Ok(ip.is_loopback()),
+        Ok(ip) => Ok(ip.to_canonical().is_loopback()),
         Err(_) if host.is_empty() => Err(expected()),
         Err(_) if host == "localhost" => Err("bind 127.0.0.1 or [::1] instead of localhost, \
              which may be either"

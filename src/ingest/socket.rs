@@ -3,8 +3,12 @@
 //! libzmq queues up to the high-water mark for each sender and then lets it wait: we bound
 //! what we take, never drop. Two frames are topic and payload; more are refused.
 
+use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Format, IngestSockets};
@@ -48,10 +52,10 @@ impl Receiver {
                 if config.receive_buffer > 0 {
                     socket.set_rcvbuf(config.receive_buffer)?;
                 }
-                socket.bind(address)
+                Ok(())
             };
-            configure().map_err(|e| explain_bind("ingest.zmq.bind", address, e))?;
-            let bound = bound_address(&socket, address);
+            configure().map_err(|e: zmq::Error| e.to_string())?;
+            let bound = bind(&socket, "ingest.zmq.bind", address)?;
             sockets.push((socket, bound.into()));
         }
         Ok(Self { sockets, format: config.format, max_message: config.max_message })
@@ -121,24 +125,54 @@ impl Receiver {
     }
 }
 
+/// Binds a socket; gives the address as it was bound, with the port that the system chose
+/// for `*`.
+///
+/// # Errors
+/// A sentence that names the address.
+pub fn bind(socket: &zmq::Socket, key: &str, address: &str) -> Result<String, String> {
+    leaves_others_alone(address)
+        .and_then(|()| socket.bind(address))
+        .map_err(|e| explain_bind(key, address, e))?;
+    let Ok(Ok(endpoint)) = socket.get_last_endpoint() else { return Ok(address.to_owned()) };
+    // A socket for both versions shows 127.0.0.1 as ::ffff:127.0.0.1.
+    let at = endpoint.strip_prefix("tcp://").and_then(|at| at.parse::<SocketAddr>().ok());
+    Ok(at.map_or(endpoint, |at| {
+        format!("tcp://{}", SocketAddr::new(at.ip().to_canonical(), at.port()))
+    }))
+}
+
+/// Whether a path may be bound. libzmq removes what lies there before it binds, a file as
+/// well as the socket of a running server, which would listen on unheard: only a socket at
+/// which nobody answers is for us to replace.
+fn leaves_others_alone(address: &str) -> Result<(), zmq::Error> {
+    // Abstract names are not files; the system chooses a path for `*`.
+    let path = address.strip_prefix("ipc://").filter(|path| !path.starts_with(['@', '*']));
+    let Some(path) = path.map(Path::new) else { return Ok(()) };
+    match path.symlink_metadata() {
+        Ok(found) if !found.file_type().is_socket() => return Err(zmq::Error::ENOTSOCK),
+        _ => {}
+    }
+    match UnixStream::connect(path).map_err(|e| e.kind()) {
+        Err(ErrorKind::ConnectionRefused | ErrorKind::NotFound) => Ok(()),
+        Err(ErrorKind::PermissionDenied) => Err(zmq::Error::EACCES),
+        _ => Err(zmq::Error::EADDRINUSE),
+    }
+}
+
 /// A sentence on why an address cannot be bound.
-pub fn explain_bind(key: &str, address: &str, error: zmq::Error) -> String {
+fn explain_bind(key: &str, address: &str, error: zmq::Error) -> String {
     let advice = match error {
         zmq::Error::EADDRINUSE => "it is taken: stop the program that uses it, or choose another",
         zmq::Error::EACCES => "this user may not: choose a port above 1023 or another path",
         zmq::Error::ENODEV | zmq::Error::EADDRNOTAVAIL => "this machine has no such address",
+        zmq::Error::ENOTSOCK => {
+            "what lies there is no socket: move it away, or choose another path"
+        }
         zmq::Error::ENOENT => "its folder does not exist: make it, or choose another path",
         _ => "choose another address",
     };
     format!("{key}: cannot bind {address}: {error}; {advice}")
-}
-
-/// The address as it was bound, with the port that the system chose for `*`.
-pub fn bound_address(socket: &zmq::Socket, written: &str) -> String {
-    match socket.get_last_endpoint() {
-        Ok(Ok(endpoint)) => endpoint,
-        _ => written.to_owned(),
-    }
 }
 
 /// Wakes a thread that waits for messages.

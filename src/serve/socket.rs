@@ -15,7 +15,7 @@ use super::outbox::{Delivery, Envelope, Outbox};
 use super::respond::{Responder, Wait, WaitsFor};
 use crate::clock::Stopwatch;
 use crate::config::QuerySockets;
-use crate::ingest::socket::{WakeUp, Waker, bound_address, explain_bind, wake_up};
+use crate::ingest::socket::{WakeUp, Waker, bind, wake_up};
 use crate::limits;
 use crate::query::Failure;
 
@@ -76,8 +76,7 @@ impl QuerySocket {
         configure().map_err(|e| e.to_string())?;
         let mut addresses = Vec::with_capacity(config.bind.len());
         for address in &config.bind {
-            socket.bind(address).map_err(|e| explain_bind("query.zmq.bind", address, e))?;
-            addresses.push(bound_address(&socket, address));
+            addresses.push(bind(&socket, "query.zmq.bind", address)?);
         }
         Ok(Self { socket, addresses, workers: config.workers })
     }

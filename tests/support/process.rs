@@ -63,6 +63,13 @@ impl Process {
         Self { child, events, folder: folder.to_owned() }
     }
 
+    /// Runs `folder/s.toml` where nobody can read the log, so that its address for events has to
+    /// be known.
+    pub fn unheard(folder: &Path, events: String, log: Stdio) -> Self {
+        let child = serve(folder).stderr(log).spawn().unwrap();
+        Self { child, events, folder: folder.to_owned() }
+    }
+
     pub fn ask(&self, question: &str) -> serde_json::Value {
         ask(&zmq::Context::new(), &format!("ipc://{}/ask", self.folder.display()), question)
     }

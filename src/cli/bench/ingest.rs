@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::server::{PATIENCE, Server, Usage, free_address};
 use crate::cli::model::{Comparison, Model, SUMMARIES};
+use crate::cli::say;
 use crate::cli::send::batch::Form;
 use crate::cli::workload::{self, Generator};
 use crate::clock::{Clock, Stopwatch};
@@ -107,7 +108,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     let report = report?;
     if args.json || !std::io::stdout().is_terminal() {
-        println!("{}", serde_json::to_string(&report)?);
+        say(serde_json::to_string(&report)?)?;
     } else {
         print_table(&report)?;
     }
@@ -311,9 +312,9 @@ fn print_table(report: &Report) -> anyhow::Result<()> {
             }
         }
     }
-    println!("{table}");
+    say(table)?;
     for example in &report.comparison.examples {
-        println!("wrong: {example}");
+        say(format!("wrong: {example}"))?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::table::counted;
+use super::{mention, say};
 use crate::clock::Stopwatch;
 use crate::config::parse_micros;
 use batch::{Batch, Form};
@@ -115,18 +116,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let Sent { events, skipped, messages, bytes, seconds } = sent;
     if std::io::stdout().is_terminal() {
         let what = args.unit();
-        eprintln!(
+        mention(format!(
             "sent {} in {}, {}, in {seconds:.1} s: {rate:.0} {what}s/s",
             counted(events, what),
             counted(messages, "message"),
             counted(bytes, "byte")
-        );
+        ));
     } else {
         let summary = json!({
             "events": events, "skipped": skipped, "messages": messages, "bytes": bytes,
             "seconds": seconds, "events_per_second": rate.round(),
         });
-        println!("{summary}");
+        say(summary)?;
     }
     if skipped > 0 {
         bail!(
@@ -245,10 +246,11 @@ impl Sender {
     fn skip(&mut self, place: &str, why: &str, what: &str) {
         self.sent.skipped += 1;
         if self.sent.skipped <= SHOWN {
-            self.bar.suspend(|| eprintln!("{place}: {why}: {what}"));
+            self.bar.suspend(|| mention(format!("{place}: {why}: {what}")));
         } else if self.sent.skipped == SHOWN + 1 {
             let unit = self.unit;
-            self.bar.suspend(|| eprintln!("more bad {unit}s follow, which are only counted"));
+            self.bar
+                .suspend(|| mention(format!("more bad {unit}s follow, which are only counted")));
         }
     }
 

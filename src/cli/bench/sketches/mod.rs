@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use serde_json::{Map, Value, json};
 
+use crate::cli::say;
 use measure::Figures;
 
 /// Measure the sketches, beside other libraries
@@ -99,8 +100,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(name) = &args.part {
         let part = PARTS.iter().find(|part| part.name == name);
         let part = part.with_context(|| format!("there is no part {name}"))?;
-        println!("{}", serde_json::to_string(&(part.measure)(args.keys as usize))?);
-        return Ok(());
+        return say(serde_json::to_string(&(part.measure)(args.keys as usize))?);
     }
     let mut rows: Vec<Map<String, Value>> = WORKS.iter().map(empty_row).collect();
     for part in &PARTS {
@@ -111,11 +111,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
     }
     if args.json || !std::io::stdout().is_terminal() {
-        println!("{}", json!({ "keys": args.keys, "rows": rows }));
+        say(json!({ "keys": args.keys, "rows": rows }))
     } else {
-        print_table(&rows);
+        say(table(&rows))
     }
-    Ok(())
 }
 
 fn empty_row(work: &Work) -> Map<String, Value> {
@@ -143,7 +142,7 @@ fn measure_apart(part: &Part, keys: u32) -> anyhow::Result<Map<String, Value>> {
         .with_context(|| format!("the measurement of {} printed no figures", part.name))
 }
 
-fn print_table(rows: &[Map<String, Value>]) {
+fn table(rows: &[Map<String, Value>]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.load_preset(comfy_table::presets::UTF8_BORDERS_ONLY);
     let titles = ["work", "unit", OURS, "wanted at most"];
@@ -156,5 +155,5 @@ fn print_table(rows: &[Map<String, Value>]) {
             _ => String::new(),
         }));
     }
-    println!("{table}");
+    table
 }
