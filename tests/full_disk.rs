@@ -1,17 +1,16 @@
 //! A disk that is full while the server runs: checkpoints fail and say so, events are taken
 //! in and questions answered on, and once there is room again everything is stored.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use support::PATIENCE;
+use support::memory_bytes;
 use support::process::{PROGRAM, Process, config};
 
 /// A small disk of its own, in a mount namespace that lives as long as this.
@@ -100,18 +99,6 @@ impl Drop for SmallDisk {
     }
 }
 
-fn wait_until(process: &Process, what: &str, holds: impl Fn(&Value) -> bool) {
-    let begun = Instant::now();
-    loop {
-        let stats = process.ask(r#"{"get":"stats"}"#);
-        if holds(&stats) {
-            return;
-        }
-        assert!(begun.elapsed() < PATIENCE, "never {what}: {stats:#}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// A stop waits for a silence of the senders, and one who may not receive for want of memory
 /// does not hear whether they are silent.
 #[test]
@@ -128,10 +115,8 @@ fn a_stop_without_memory_receives_what_is_in_flight() {
     let filler = disk.fill();
     std::thread::scope(|scope| {
         scope.spawn(|| process.send(0, EVENTS));
-        wait_until(&process, "out of memory", |s| {
-            let shards = s["shards"].as_array().unwrap();
-            let bytes = shards.iter().map(|shard| shard["memory_bytes"].as_u64().unwrap());
-            bytes.sum::<u64>() > 8_000_000 && s["checkpoints_failed"].as_u64() > Some(1)
+        process.wait_until("out of memory", |s| {
+            memory_bytes(s) > 8_000_000 && s["checkpoints_failed"].as_u64() > Some(1)
         });
         assert!(process.ask(r#"{"get":"stats"}"#)["events_accepted"].as_i64() < Some(EVENTS));
         std::fs::remove_file(filler).unwrap();
@@ -158,17 +143,17 @@ interval = "100ms"
     let start = || disk.serve(folder.path());
     let process = start();
     process.send(0, 5000);
-    wait_until(&process, "stored", |s| s["stored_sequence"] == 5000);
+    process.wait_until("stored", |s| s["stored_sequence"] == 5000);
 
     let filler = disk.fill();
     process.send(5000, 15_000);
-    wait_until(&process, "accepted", |s| s["events_accepted"] == 15_000);
-    wait_until(&process, "failed twice", |s| s["checkpoints_failed"].as_u64() > Some(1));
+    process.wait_until("accepted", |s| s["events_accepted"] == 15_000);
+    process.wait_until("failed twice", |s| s["checkpoints_failed"].as_u64() > Some(1));
     // Old rows change while their last change waits for the disk.
     process.send(0, 5000);
     let sum = |to: i64| to * (to - 1) / 2;
     let all = sum(15_000) + sum(5000);
-    wait_until(&process, "accepted", |s| s["events_accepted"] == 20_000);
+    process.wait_until("accepted", |s| s["events_accepted"] == 20_000);
     let pages = r#"{"summary":"pages"}"#;
     assert_eq!(process.ask(pages)["rows"], json!([[20_000, all]]));
     let numbers = r#"{"summary":"numbers","by":["n"],"select":["events"],"order":"n"}"#;
@@ -183,16 +168,16 @@ interval = "100ms"
         (0..events).for_each(|_| socket.send("no event", 0).unwrap());
     };
     refuse(1000);
-    wait_until(&process, "refused", |s| s["events_refused"] == 1000);
+    process.wait_until("refused", |s| s["events_refused"] == 1000);
     let stats = process.ask(r#"{"get":"stats"}"#);
     let kept = stats["dead_letters"].as_u64().unwrap();
     assert!(kept < 1000, "{stats:#}");
     assert_eq!(stats["dead_letters_dropped"].as_u64().unwrap(), 1000 - kept, "{stats:#}");
 
     std::fs::remove_file(filler).unwrap();
-    wait_until(&process, "stored at last", |s| s["stored_sequence"] == 20_000);
+    process.wait_until("stored at last", |s| s["stored_sequence"] == 20_000);
     refuse(10);
-    wait_until(&process, "refused", |s| s["events_refused"] == 1010);
+    process.wait_until("refused", |s| s["events_refused"] == 1010);
     let letters = std::fs::read_dir(disk.path().join("data/dead-letters")).unwrap();
     let letters = letters.map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
     let lines: Vec<String> =

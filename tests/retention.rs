@@ -1,13 +1,13 @@
 //! Days beyond `retain_days` go from memory, store and answers.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used)]
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
-use support::{NOON_US, PATIENCE, TestServer};
+use support::{NOON_US, TestServer, memory_bytes};
 
 const CONFIG: &str = r#"
 shards = 2
@@ -39,39 +39,22 @@ fn send(server: &TestServer, day: i64, pages: i64) {
     server.wait_for(before + pages as u64);
 }
 
-fn wait_until(server: &TestServer, what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "never {what}: {:#}", server.ask(r#"{"get":"stats"}"#));
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-fn wait_until_stored(server: &TestServer) {
-    let is_stored = || server.counter("stored_sequence") == server.counter("sequence");
-    wait_until(server, "stored", is_stored);
-}
-
 #[test]
 fn days_beyond_retention_go_from_memory_store_and_answers() {
     let folder = tempfile::tempdir().unwrap();
     let mut server = TestServer::start(folder.path(), CONFIG);
     // The summary that keeps everything has one row; the other's pages take the memory.
     send(&server, 0, 1);
-    let memory = |server: &TestServer| -> i64 {
-        let stats = server.ask(r#"{"get":"stats"}"#);
-        let shards = stats["shards"].as_array().unwrap();
-        shards.iter().map(|shard| shard["memory_bytes"].as_i64().unwrap()).sum()
-    };
+    let memory = |server: &TestServer| memory_bytes(&server.ask(r#"{"get":"stats"}"#));
     let least = memory(&server);
     send(&server, 0, 20_000);
     assert!(memory(&server) > least + 1_000_000);
     // What is not published yet would stay.
     server.clock.advance(Duration::from_secs(2 * DAY_S as u64));
-    wait_until(&server, "published", || server.counter("pending_days") == 0);
+    server.wait_until("published", |s| s["pending_days"] == 0);
     server.clock.advance(Duration::from_secs(2 * DAY_S as u64));
     send(&server, 4, 1);
-    wait_until_stored(&server);
+    server.wait_until("stored", |s| s["stored_sequence"] == s["sequence"]);
     let pages = r#"{"summary":"pages","by":["day"]}"#;
     let all = r#"{"summary":"all"}"#;
     for _ in 0..2 {

@@ -4,7 +4,8 @@
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-const DAY_US: i64 = 86_400_000_000;
+/// Microseconds of a day in UTC.
+pub const DAY_US: i64 = 86_400_000_000;
 
 /// Days since 1970.
 pub type Date = i32;

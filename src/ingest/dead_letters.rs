@@ -14,6 +14,7 @@ use serde_json::json;
 
 use super::refusal::Reason;
 use crate::config;
+use crate::event::{DAY_US, Date, date};
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -36,7 +37,8 @@ pub struct DeadLetters {
     folder: PathBuf,
     limits: config::DeadLetters,
     metrics: Arc<Metrics>,
-    day: i64,
+    /// The day of the file, in UTC.
+    day: Date,
     file: Option<File>,
     /// Whole lines in the file.
     written: u64,
@@ -59,7 +61,7 @@ impl DeadLetters {
             folder,
             limits,
             metrics,
-            day: i64::MIN,
+            day: Date::MIN,
             file: None,
             written: 0,
             lines: Vec::new(),
@@ -81,12 +83,12 @@ impl DeadLetters {
             let refused = self.metrics.events_refused.get();
             tracing::warn!(reason, source, refused, "event refused; see dead-letters");
         }
-        let day = letter.arrival_us.div_euclid(86_400_000_000);
+        let day = letter.arrival_us.div_euclid(DAY_US) as Date;
         if self.day != day {
             self.flush();
             self.file = None;
         }
-        if (self.file.is_none() || self.is_full()) && !self.is_in_place() {
+        if self.file.is_none() || (self.is_full() && !self.is_in_place()) {
             self.flush();
             if let Err(error) = self.open(day) {
                 self.report(&error);
@@ -149,8 +151,8 @@ impl DeadLetters {
         there.is_ok_and(|there| (there.dev(), there.ino()) == (open.dev(), open.ino()))
     }
 
-    fn path(&self, day: i64) -> PathBuf {
-        self.folder.join(format!("{}.ndjson", date_of(day)))
+    fn path(&self, day: Date) -> PathBuf {
+        self.folder.join(file_name(day))
     }
 
     fn report(&mut self, error: &std::io::Error) {
@@ -160,7 +162,7 @@ impl DeadLetters {
         }
     }
 
-    fn open(&mut self, day: i64) -> std::io::Result<()> {
+    fn open(&mut self, day: Date) -> std::io::Result<()> {
         self.file = None;
         std::fs::create_dir_all(&self.folder)?;
         let file = OpenOptions::new().create(true).append(true).open(self.path(day))?;
@@ -173,8 +175,8 @@ impl DeadLetters {
         Ok(())
     }
 
-    fn remove_old(&self, today: i64) {
-        let oldest = format!("{}.ndjson", date_of(today - i64::from(self.limits.keep_days)));
+    fn remove_old(&self, today: Date) {
+        let oldest = file_name(today.saturating_sub_unsigned(self.limits.keep_days));
         let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
         for entry in entries.flatten() {
             let name = entry.file_name();
@@ -197,9 +199,8 @@ fn is_due(logged_us: &mut Option<i64>, now_us: i64) -> bool {
     due
 }
 
-fn date_of(day: i64) -> String {
-    let date = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(day));
-    date.map_or_else(|_| "unknown".to_owned(), |date| date.to_string())
+fn file_name(day: Date) -> String {
+    format!("{}.ndjson", date(day))
 }
 
 fn line_of(letter: &Letter<'_>) -> String {

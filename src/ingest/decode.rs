@@ -15,7 +15,7 @@ use super::refusal::Reason;
 use super::stage::Stage;
 use super::time;
 use crate::config::{FieldSource, Format, Schema};
-use crate::event::{Batch, DayZone};
+use crate::event::{Batch, DAY_US, DayZone};
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -53,8 +53,6 @@ pub struct Decoder {
     metrics: Arc<Metrics>,
     name_text: Vec<u8>,
 }
-
-const DAY_US: i64 = 86_400_000_000;
 
 /// The first byte of a protobuf `EventBatch`: field 16, a length follows.
 const PROTOBUF_FIRST: u8 = 0x82;

@@ -127,6 +127,11 @@ impl TestServer {
         }
     }
 
+    /// Waits until the counters are as they should be.
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&Value) -> bool) {
+        wait_until(|question| self.ask(question), what, holds);
+    }
+
     /// A counter.
     pub fn counter(&self, name: &str) -> u64 {
         self.ask(r#"{"get":"stats"}"#)[name].as_u64().unwrap()
@@ -142,6 +147,25 @@ impl Drop for TestServer {
             }
         }
     }
+}
+
+/// Waits until the counters of a server, which `ask` asks, are as they should be.
+fn wait_until(ask: impl Fn(&str) -> Value, what: &str, holds: impl Fn(&Value) -> bool) {
+    let begun = Instant::now();
+    loop {
+        let stats = ask(r#"{"get":"stats"}"#);
+        if holds(&stats) {
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "never {what}: {stats:#}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// What the rows of all shards take, by the counters.
+pub fn memory_bytes(stats: &Value) -> u64 {
+    let shards = stats["shards"].as_array().unwrap();
+    shards.iter().map(|shard| shard["memory_bytes"].as_u64().unwrap()).sum()
 }
 
 /// Asks a server one question.

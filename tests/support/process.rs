@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::{PATIENCE, ask};
+use super::{PATIENCE, ask, wait_until};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_summarizer");
 
@@ -72,6 +72,11 @@ impl Process {
 
     pub fn ask(&self, question: &str) -> serde_json::Value {
         ask(&zmq::Context::new(), &format!("ipc://{}/ask", self.folder.display()), question)
+    }
+
+    /// Waits until the counters are as they should be.
+    pub fn wait_until(&self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) {
+        wait_until(|question| self.ask(question), what, holds);
     }
 
     pub fn send(&self, from: i64, to: i64) {
