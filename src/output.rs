@@ -11,7 +11,7 @@ use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Sum
 use crate::key::KeyValue;
 use crate::row::state::{OVERFLOWED, Scalar, State, float_of_word};
 
-pub use crate::event::date;
+use crate::event::date;
 
 /// One value of an answer or a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,14 +128,6 @@ impl Cell {
             Self::Null => 5,
         }
     }
-}
-
-/// The day of YYYY-MM-DD.
-pub fn parse_date(text: &str) -> Option<i32> {
-    let date: jiff::civil::Date = text.parse().ok()?;
-    let days = date.since((jiff::Unit::Day, jiff::civil::date(1970, 1, 1))).ok()?.get_days();
-    // `parse` also takes times of day; a day is just a day.
-    (text.len() == 10).then_some(days)
 }
 
 /// The time of microseconds since 1970, in UTC.
@@ -264,7 +256,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_exact_and_dates_are_dates() {
+    fn numbers_are_exact_and_days_are_dates() {
         assert_eq!(Cell::Exact(-5, 6).text(), "-0.000005");
         assert_eq!(Cell::Exact(1_234_567, 3).text(), "1234.567");
         assert_eq!(Cell::int(i64::MIN).text(), "-9223372036854775808");
@@ -272,8 +264,5 @@ mod tests {
         assert_eq!(Cell::float(-0.0).text(), "0");
         assert_eq!(Cell::float(0.1 + 0.2).text(), "0.30000000000000004");
         assert_eq!(Cell::Day(20_777).text(), "2026-11-20");
-        assert_eq!(parse_date("2026-11-20"), Some(20_777));
-        assert_eq!(parse_date("2026-11-20T00:00"), None);
-        assert_eq!(parse_date("1969-12-31"), Some(-1));
     }
 }

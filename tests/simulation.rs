@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
-use summarizer::output::{date, parse_date};
+use summarizer::event::{date, parse_date};
 use summarizer::store::Store;
 use support::{NOON_US, TestServer};
 

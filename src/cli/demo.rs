@@ -16,7 +16,7 @@ use super::workload::Generator;
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
 use crate::event::DayZone;
-use crate::output::date;
+use crate::event::date;
 use crate::server::Server;
 
 /// The canonical workload, as the program carries it.

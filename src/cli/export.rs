@@ -9,7 +9,7 @@ use super::query::ask;
 use super::{Configured, say};
 use crate::clock::{Clock, Stopwatch};
 use crate::config::Config;
-use crate::output::parse_date;
+use crate::event::parse_date;
 use crate::server::{Server, question_address};
 use crate::store::Store;
 

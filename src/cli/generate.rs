@@ -10,7 +10,7 @@ use flate2::write::GzEncoder;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::workload::{self, Generator};
-use crate::output::parse_date;
+use crate::event::parse_date;
 
 /// Print the canonical ad day: events as lines of JSON, the same for the same seed
 #[derive(clap::Args, Debug)]

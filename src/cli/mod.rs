@@ -17,6 +17,7 @@ use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::PathBuf;
 
 use anyhow::Context;
+use clap::builder::NonEmptyStringValueParser;
 
 use crate::config::{Config, ConfigError};
 
@@ -27,8 +28,8 @@ pub struct Configured {
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
     /// Where data lives, instead of `data_dir` of the configuration
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
+    data_dir: Option<String>,
 }
 
 impl Configured {
@@ -39,7 +40,7 @@ impl Configured {
     pub fn load(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(&self.config)?;
         if let Some(folder) = &self.data_dir {
-            config.data_dir.clone_from(folder);
+            config.data_dir = folder.into();
         }
         Ok(config)
     }

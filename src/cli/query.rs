@@ -43,6 +43,13 @@ pub struct Args {
 /// Where there is no answer, or the answer is an error.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(u64::from(args.timeout));
+    if !args.question.trim_start().starts_with('{') {
+        bail!(
+            "a question is a JSON object, such as '{{\"get\":\"stats\"}}', in quotes that your \
+             shell leaves alone; this one begins with \"{}\"",
+            args.question.chars().take(20).collect::<String>()
+        );
+    }
     let answer = ask(&args.at, &args.question, timeout)?;
     if args.json || !std::io::stdout().is_terminal() {
         say(&answer)?;
@@ -103,9 +110,12 @@ pub fn ask(at: &str, question: &str, timeout: Duration) -> anyhow::Result<String
                 bail!("the server at {at} went away before it answered; see its log")
             }
             Err(zmq::Error::EAGAIN) if since.elapsed() >= timeout => bail!(
-                "the server at {at} did not answer within {} s; it is busy, so ask for less or \
-                 wait longer",
-                timeout.as_secs()
+                "the server at {at} did not answer within {} s; {}, or wait longer (--timeout)",
+                timeout.as_secs(),
+                match question.contains("\"min_events\"") {
+                    true => "it waits for as many events as min_events says, so send them",
+                    false => "it is busy, so ask for less",
+                }
             ),
             Err(zmq::Error::EAGAIN) => {}
             Err(error) => bail!("no answer from {at}: {error}"),

@@ -1,6 +1,8 @@
 //! Answers as tables to look at. In: the JSON of an answer, of which numbers keep their text,
 //! since no number of this program could hold them all. Out: text that is safe on a terminal.
 
+use std::collections::BTreeMap;
+
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Deserialize;
@@ -25,6 +27,9 @@ struct Rows<'a> {
     as_of: String,
     #[serde(default)]
     events: u64,
+    /// Aggregates that were added later, and when.
+    #[serde(default)]
+    since: BTreeMap<String, String>,
 }
 
 /// One of the most frequent values.
@@ -42,7 +47,7 @@ pub fn show(answer: &str) -> String {
         let text = serde_json::to_string_pretty(&value).unwrap_or_default();
         return text.lines().map(|line| printable(line) + "\n").collect();
     };
-    let Rows { columns, rows, totals, as_of, events } = found;
+    let Rows { columns, rows, totals, as_of, events, since } = found;
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header(columns.iter().map(|c| printable(c)));
     for row in &rows {
@@ -67,7 +72,12 @@ pub fn show(answer: &str) -> String {
         }
     }
     let (rows, events) = (counted(rows.len() as u64, "row"), counted(events, "event"));
-    format!("{table}\n{rows}, as of {}, {events}\n", printable(&as_of))
+    let mut out = format!("{table}\n{rows}, as of {}, {events}\n", printable(&as_of));
+    for (column, time) in &since {
+        let (column, time) = (printable(column), printable(time));
+        out.push_str(&format!("{column} counts since {time}, when it was added\n"));
+    }
+    out
 }
 
 /// A number and what it counts: `1 row`, `2 rows`.
@@ -175,6 +185,8 @@ mod tests {
         assert_eq!(lines[lines.len() - 1], "2 rows, as of 2026-11-20T12:00:00Z, 1 event");
         let one = show(r#"{"columns":["n"],"rows":[[7]],"totals":[7],"events":7}"#);
         assert!(one.ends_with("1 row, as of , 7 events\n") && !one.contains("total"), "{one}");
+        let added = show(r#"{"columns":["n"],"rows":[[7]],"since":{"n":"2026-11-20T12:00:00Z"}}"#);
+        assert!(added.ends_with("\nn counts since 2026-11-20T12:00:00Z, when it was added\n"));
     }
 
     #[test]

@@ -393,16 +393,31 @@ fn log(written: written::Log) -> Result<Log, Problem> {
     if let Some(text) = &written.level {
         let parsed: Result<tracing_subscriber::EnvFilter, _> = text.get_ref().parse();
         parsed.map_err(|e| Problem::new(text.span(), "log.level", e.to_string()))?;
-        // The library takes any other word for the name of a module, and then all are silent.
-        const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-        let unknown = text.get_ref().split(',').map(str::trim).find(|part| {
-            !part.contains(['=', '[']) && !LEVELS.contains(&part.to_lowercase().as_str())
-        });
-        if let Some(word) = unknown {
-            let hint = suggestion(word, LEVELS.into_iter());
-            let message = format!("\"{word}\" is not one of {}; {hint}", LEVELS.join(", "));
-            return Err(Problem::new(text.span(), "log.level", message));
-        }
+        text.get_ref()
+            .split(',')
+            .try_for_each(|part| check_level(part.trim()))
+            .map_err(|message| Problem::new(text.span(), "log.level", message))?;
     }
     Ok(Log { json, level: written.level.map_or("info".to_owned(), Spanned::into_inner) })
+}
+
+/// The library takes any word that is no level for the name of a module, and then all others
+/// are silent; and one that is not there is silent itself.
+fn check_level(part: &str) -> Result<(), String> {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    const PROGRAM: &str = env!("CARGO_PKG_NAME");
+    if part.contains('[') || LEVELS.contains(&part.to_lowercase().as_str()) {
+        return Ok(());
+    }
+    match part.split_once('=') {
+        Some((module, _)) if module.split("::").next() == Some(PROGRAM) => Ok(()),
+        Some((module, _)) => Err(format!(
+            "\"{module}\" is no module of this program; expected {PROGRAM}, or one such as \
+             {PROGRAM}::store"
+        )),
+        None => {
+            let hint = suggestion(part, LEVELS.into_iter());
+            Err(format!("\"{part}\" is not one of {}; {hint}", LEVELS.join(", ")))
+        }
+    }
 }

@@ -16,6 +16,14 @@ pub fn date(day: Date) -> jiff::civil::Date {
     epoch.checked_add(jiff::Span::new().days(i64::from(day))).unwrap_or(epoch)
 }
 
+/// The day of YYYY-MM-DD.
+pub fn parse_date(text: &str) -> Option<Date> {
+    let date: jiff::civil::Date = text.parse().ok()?;
+    let days = date.since((jiff::Unit::Day, jiff::civil::date(1970, 1, 1))).ok()?.get_days();
+    // `parse` also takes times of day; a day is just a day.
+    (text.len() == 10).then_some(days)
+}
+
 /// A zone that remembers the offset of the span it was last asked about: events come
 /// nearly in order, and transitions are months apart.
 #[derive(Clone, Debug)]
@@ -75,6 +83,15 @@ impl DayZone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_read_back() {
+        for (text, day) in [("2026-11-20", 20_777), ("1970-01-01", 0), ("1969-12-31", -1)] {
+            assert_eq!(parse_date(text), Some(day));
+            assert_eq!(date(day).to_string(), text);
+        }
+        assert_eq!(parse_date("2026-11-20T00:00"), None);
+    }
 
     #[test]
     fn days_follow_the_zone_and_its_transitions() {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::refusal::Reason;
 use crate::config;
-use crate::event::{DAY_US, Date, date};
+use crate::event::{DAY_US, Date, date, parse_date};
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -168,31 +168,40 @@ impl DeadLetters {
         let file = OpenOptions::new().create(true).append(true).open(self.path(day))?;
         self.written = file.metadata()?.len();
         self.file = Some(file);
-        if self.day != day {
-            self.day = day;
-            self.remove_old(day);
-        }
+        self.day = day;
         Ok(())
     }
 
-    fn remove_old(&self, today: Date) {
-        let oldest = file_name(today.saturating_sub_unsigned(self.limits.keep_days));
-        let Ok(entries) = std::fs::read_dir(&self.folder) else { return };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            // Names of equal form compare as their dates do.
-            if name.len() == oldest.len() && name.ends_with(".ndjson") && *name < *oldest {
-                let _ = std::fs::remove_file(entry.path());
+    /// The day of the oldest file.
+    pub fn oldest_day(&self) -> Option<Date> {
+        self.days().min()
+    }
+
+    /// Deletes the files of days before a day.
+    pub fn delete_before(&self, before: Date) {
+        for day in self.days().filter(|day| *day < before) {
+            if let Err(error) = std::fs::remove_file(self.path(day)) {
+                tracing::error!(%error, folder = %self.folder.display(),
+                    "old dead letters cannot be deleted");
             }
         }
+    }
+
+    /// The days that have files.
+    fn days(&self) -> impl Iterator<Item = Date> {
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| {
+            let name = entry.file_name();
+            let day = parse_date(name.to_str()?.strip_suffix(".ndjson")?)?;
+            (*name == *file_name(day)).then_some(day)
+        })
     }
 }
 
 /// Whether it is time for another log line of a kind, which is then noted.
 fn is_due(logged_us: &mut Option<i64>, now_us: i64) -> bool {
-    let interval_us = limits::LOG_EVERY_SECONDS * 1_000_000;
-    let due = logged_us.is_none_or(|at| now_us.saturating_sub(at) >= interval_us);
+    let interval_us = limits::LOG_EVERY_SECONDS.unsigned_abs() * 1_000_000;
+    let due = logged_us.is_none_or(|at| now_us.abs_diff(at) >= interval_us);
     if due {
         *logged_us = Some(now_us);
     }

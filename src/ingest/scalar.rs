@@ -51,9 +51,30 @@ fn read(text: &[u8]) -> Digits {
 /// # Errors
 /// [`Reason::NumberOverflow`] where it does not fit 64 bits.
 pub fn decimal(text: &[u8], scale: u8) -> Result<(i64, bool), Reason> {
-    if let Some(value) = short_decimal(text, scale) {
-        return Ok((value, false));
+    match short_decimal(text, scale) {
+        Some(value) => Ok((value, false)),
+        None => scaled(text, scale, round_half_even),
     }
+}
+
+/// The text of a number as an integer scaled by 10^`scale`, surplus digits rounded down, also
+/// below zero.
+///
+/// # Errors
+/// [`Reason::NumberOverflow`] where it does not fit 64 bits.
+pub fn floor(text: &[u8], scale: u8) -> Result<i64, Reason> {
+    match short_decimal(text, scale) {
+        Some(value) => Ok(value),
+        None => scaled(text, scale, round_down).map(|(value, _)| value),
+    }
+}
+
+/// `round` gives the size of a number / 10^places, and whether anything was lost.
+fn scaled(
+    text: &[u8],
+    scale: u8,
+    round: impl Fn(&Digits, u64) -> (u128, bool),
+) -> Result<(i64, bool), Reason> {
     let number = read(text);
     let shift = number.exponent + i64::from(scale);
     let (size, lossy) = if number.digits == 0 {
@@ -63,7 +84,7 @@ pub fn decimal(text: &[u8], scale: u8) -> Result<(i64, bool), Reason> {
         let size = factor.and_then(|f| number.digits.checked_mul(f));
         (size.ok_or(Reason::NumberOverflow)?, number.sticky)
     } else {
-        round_half_even(number.digits, shift.unsigned_abs(), number.sticky)
+        round(&number, shift.unsigned_abs())
     };
     let limit = i64::MAX as u128 + u128::from(number.negative);
     if size > limit {
@@ -99,15 +120,23 @@ fn short_decimal(text: &[u8], scale: u8) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// `digits` / 10^`places`, and whether anything was lost.
-fn round_half_even(digits: u128, places: u64, sticky: bool) -> (u128, bool) {
-    let Some(divisor) = u32::try_from(places).ok().and_then(|p| 10u128.checked_pow(p)) else {
-        return (0, true);
-    };
-    let (quotient, remainder) = (digits / divisor, digits % divisor);
+fn round_half_even(number: &Digits, places: u64) -> (u128, bool) {
+    let Some(divisor) = power_of_ten(places) else { return (0, true) };
+    let (quotient, remainder) = (number.digits / divisor, number.digits % divisor);
     let half = divisor / 2;
-    let up = remainder > half || remainder == half && (sticky || quotient % 2 == 1);
-    (quotient + u128::from(up), sticky || remainder != 0)
+    let up = remainder > half || remainder == half && (number.sticky || quotient % 2 == 1);
+    (quotient + u128::from(up), number.sticky || remainder != 0)
+}
+
+fn round_down(number: &Digits, places: u64) -> (u128, bool) {
+    let divisor = power_of_ten(places).unwrap_or(u128::MAX);
+    let lossy = number.sticky || !number.digits.is_multiple_of(divisor);
+    // Further from zero is further down.
+    (number.digits / divisor + u128::from(lossy && number.negative), lossy)
+}
+
+fn power_of_ten(exponent: u64) -> Option<u128> {
+    u32::try_from(exponent).ok().and_then(|e| 10u128.checked_pow(e))
 }
 
 /// The text of a number as an integer: `36`, also `36.0` and `3.6e1`, not `36.5`.
@@ -170,6 +199,25 @@ mod tests {
         ];
         for (text, scale, expected) in cases {
             assert_eq!(decimal(text.as_bytes(), scale), expected, "{text} at scale {scale}");
+        }
+    }
+
+    #[test]
+    fn times_are_rounded_down() {
+        for (text, expected) in [
+            ("86399.9999999", Ok(86_399_999_999)),
+            ("86399.99999999999999999999999999999999999999999999", Ok(86_399_999_999)),
+            ("86400.0000009", Ok(86_400_000_000)),
+            ("-0.0000001", Ok(-1)),
+            ("-0.00000010", Ok(-1)),
+            ("-1.0000000", Ok(-1_000_000)),
+            ("1e-400000", Ok(0)),
+            ("-1e-400000", Ok(-1)),
+            ("-0e-400000", Ok(0)),
+            ("1.5e3", Ok(1_500_000_000)),
+            ("1e400000", Err(Reason::NumberOverflow)),
+        ] {
+            assert_eq!(floor(text.as_bytes(), 6), expected, "{text}");
         }
     }
 

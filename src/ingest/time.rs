@@ -29,7 +29,8 @@ pub fn read(text: &[u8], format: &TimeFormat, zone: &TimeZone) -> Result<i64, Re
     if !is_plain && !is_number(text) {
         return Err(Reason::BadTime);
     }
-    scalar::decimal(text, scale).map(|(us, _)| us).map_err(|_| Reason::BadTime)
+    // Rounded down, as below.
+    scalar::floor(text, scale).map_err(|_| Reason::BadTime)
 }
 
 /// Whether a string holds the text of a plain number.
@@ -79,6 +80,7 @@ mod tests {
         let cases = [
             ("1500", TimeFormat::UnixSeconds, &utc, Ok(1_500_000_000)),
             ("1500.25", TimeFormat::UnixSeconds, &utc, Ok(1_500_250_000)),
+            ("1499.9999999", TimeFormat::UnixSeconds, &utc, Ok(1_499_999_999)),
             ("1500", TimeFormat::UnixMillis, &utc, Ok(1_500_000)),
             ("1.5e3", TimeFormat::UnixMillis, &utc, Ok(1_500_000)),
             ("-1", TimeFormat::UnixMicros, &utc, Ok(-1)),

@@ -7,7 +7,7 @@ use super::Work;
 use super::plan::{self, Plan};
 use super::prepare::{Prepared, Preparer};
 use crate::config::Schema;
-use crate::event::{Batch, Bitmap, DayZone};
+use crate::event::{Batch, Bitmap, Date, DayZone};
 use crate::metrics::Metrics;
 
 /// One event for one row.
@@ -78,7 +78,16 @@ impl Splitter {
     }
 
     /// Fills `work` from its batch. Returns the tables that it changes.
-    pub fn split(&mut self, plan: &Plan, work: &mut Work, metrics: &Metrics) -> &[Touched] {
+    ///
+    /// `deleted` has for each summary the day before which everything was deleted: of a day
+    /// that is gone, its late events would be taken for the whole.
+    pub fn split(
+        &mut self,
+        plan: &Plan,
+        deleted: &[Date],
+        work: &mut Work,
+        metrics: &Metrics,
+    ) -> &[Touched] {
         let Work { batch, prepared, routes } = work;
         self.preparer.prepare(plan, batch, prepared);
         for route in routes.iter_mut() {
@@ -90,7 +99,8 @@ impl Splitter {
         let today = self.zone.day(batch.arrival_us);
         for (at, summary) in plan.summaries.iter().enumerate() {
             self.see(plan, at, batch.len(), prepared);
-            let oldest = summary.retain_days.map_or(i32::MIN, |days| today.saturating_sub(days));
+            let retained = summary.retain_days.map_or(Date::MIN, |days| today.saturating_sub(days));
+            let oldest = retained.max(deleted[at]);
             let mut start = 0;
             while start < self.order.len() {
                 let day = batch.day[self.order[start] as usize];

@@ -7,10 +7,10 @@ use super::literal::{Literal, Literals, is_number};
 use super::reply::Failure;
 use super::request::Question;
 use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary, suggestion};
+use crate::event::parse_date;
 use crate::ingest::scalar;
 use crate::key::KeyValue;
 use crate::limits;
-use crate::output::parse_date;
 use crate::row::{GroupKey, Grouping};
 
 /// Keys that are looked up one by one instead of walking all rows.

@@ -8,7 +8,6 @@ use crossbeam_channel::Sender;
 
 use super::Sequencer;
 use crate::clock::Stopwatch;
-use crate::event::date;
 use crate::shard::{CheckpointOrder, Command, TableId};
 use crate::store::records::{DayRecord, Position};
 use crate::store::writer::WriteOrder;
@@ -82,7 +81,7 @@ impl Sequencer {
             return;
         }
         self.flush();
-        self.retire_days();
+        self.retire();
         self.checkpoints.last = Stopwatch::start();
         let days = self.parts.days.take_changed();
         let unchanged = self.checkpoints.stored_sequence == Some(self.next_sequence);
@@ -108,7 +107,7 @@ impl Sequencer {
         Position {
             checkpoint: self.checkpoints.number,
             sequence: self.next_sequence,
-            arrival_us: self.last_arrival_us,
+            arrival_us: self.arrivals.last_us(),
         }
     }
 
@@ -148,33 +147,6 @@ impl Sequencer {
                         let _ = w.send(Err(error.clone()));
                     });
                 }
-            }
-        }
-    }
-
-    /// Deletes what summaries no longer retain, once per day. A day that waits to be published
-    /// stays until it was, and those after it: of one that closed while the program was away,
-    /// nothing would be left otherwise.
-    fn retire_days(&mut self) {
-        let today = self.zone.day(self.last_arrival_us);
-        if today == self.today {
-            return;
-        }
-        self.today = today;
-        let plan = Arc::clone(&self.parts.plan);
-        for (summary, plan) in plan.summaries.iter().enumerate() {
-            let Some(days) = plan.retain_days else { continue };
-            let mut before = today.saturating_sub(days);
-            if let Some(day) = self.parts.days.oldest_pending(summary).filter(|d| *d < before) {
-                before = day;
-                let (summary, day) = (&self.schema.summaries[summary].name, date(day));
-                tracing::warn!(summary, %day, "kept beyond retention: it is not published yet");
-            }
-            self.send_all(|| Command::Forget(summary, before));
-            self.parts.days.forget_before(summary, before);
-            let number = self.parts.days.number(summary);
-            if let Err(error) = self.parts.store.delete_before(number, before) {
-                tracing::error!(%error, "days beyond retention cannot be deleted");
             }
         }
     }

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use crate::event::Date;
 use crate::shard::{TableId, TableReport};
-use crate::store::{DayRecord, Store};
+use crate::store::{DayRecord, Store, StoreError};
 
 /// Where the rows of a day are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,19 +70,18 @@ impl Day {
 pub struct Days {
     store: Arc<Store>,
     summary_numbers: Vec<u32>,
+    /// By summary: days before this one were deleted.
+    deleted: Vec<Date>,
     days: HashMap<TableId, Day>,
     residences: Residences,
 }
 
 impl Days {
-    /// The days that wait to be published, from the store.
+    /// The days that wait to be published, and those that were deleted, from the store.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn new(
-        store: Arc<Store>,
-        summary_numbers: Vec<u32>,
-    ) -> Result<Self, crate::store::StoreError> {
+    pub fn new(store: Arc<Store>, summary_numbers: Vec<u32>) -> Result<Self, StoreError> {
         let mut days = HashMap::new();
         for (number, day) in store.pending()? {
             let Some(summary) = summary_numbers.iter().position(|n| *n == number) else { continue };
@@ -92,17 +92,14 @@ impl Days {
                 Day { record, residence, changed: false, bytes: None },
             );
         }
-        Ok(Self { store, summary_numbers, days, residences: Residences::default() })
+        let deleted = summary_numbers.iter().map(|&number| store.deleted_before(number));
+        let deleted = deleted.collect::<Result<_, _>>()?;
+        Ok(Self { store, summary_numbers, deleted, days, residences: Residences::default() })
     }
 
     /// For questions.
     pub fn residences(&self) -> Residences {
         self.residences.clone()
-    }
-
-    /// The permanent number of a summary.
-    pub fn number(&self, summary: usize) -> u32 {
-        self.summary_numbers[summary]
     }
 
     /// Notes that all rows of a day were loaded into memory.
@@ -115,7 +112,7 @@ impl Days {
     /// Notes that events change a day. Returns whether the store has rows of it that memory
     /// has not.
     pub fn touch(&mut self, id: TableId, events: u64, sequence: u64, arrival_us: i64) -> bool {
-        let Self { store, summary_numbers, days, residences } = self;
+        let Self { store, summary_numbers, days, residences, .. } = self;
         let day = days.entry(id).or_insert_with(|| {
             let day = look_up(store, summary_numbers[id.summary], id.day);
             residences.set(id, Some(day.residence));
@@ -221,7 +218,10 @@ impl Days {
 
     /// Notes that a day was published with all events before a sequence number.
     pub fn published(&mut self, id: TableId, sequence: u64) {
-        let Self { store, summary_numbers, days, residences } = self;
+        if id.day < self.deleted[id.summary] {
+            return;
+        }
+        let Self { store, summary_numbers, days, residences, .. } = self;
         let day = days.entry(id).or_insert_with(|| {
             let day = look_up(store, summary_numbers[id.summary], id.day);
             residences.set(id, Some(day.residence));
@@ -231,8 +231,27 @@ impl Days {
         day.changed = true;
     }
 
-    /// Forgets the days of a summary before a day.
-    pub fn forget_before(&mut self, summary: usize, before: i32) {
+    /// The oldest and the newest day of a summary that the store has rows of.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn stored(&self, summary: usize) -> Result<Option<(Date, Date)>, StoreError> {
+        let number = self.summary_numbers[summary];
+        Ok(self.store.oldest_day(number)?.zip(self.store.newest_day(number)?))
+    }
+
+    /// By summary: the day before which everything was deleted.
+    pub fn deleted(&self) -> &[Date] {
+        &self.deleted
+    }
+
+    /// Deletes the days of a summary before a day, from the store and from here.
+    ///
+    /// # Errors
+    /// Where the store cannot be written.
+    pub fn delete_before(&mut self, summary: usize, before: Date) -> Result<(), StoreError> {
+        self.store.delete_before(self.summary_numbers[summary], before)?;
+        self.deleted[summary] = self.deleted[summary].max(before);
         let residences = &self.residences;
         self.days.retain(|id, _| {
             let keep = id.summary != summary || id.day >= before;
@@ -241,6 +260,7 @@ impl Days {
             }
             keep
         });
+        Ok(())
     }
 }
 

@@ -6,8 +6,10 @@
 //! shards, orders to the store. It reads the handed-in clock, to stamp the arrival of
 //! batches; nothing behind it does.
 
+mod arrivals;
 mod checkpoints;
 mod days;
+mod retention;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use crossbeam_channel::{Receiver as ChannelReceiver, Sender, TrySendError};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, Schema};
-use crate::event::{Batch, DayZone};
+use crate::event::{Batch, Date, DayZone};
 use crate::ingest::socket::{Received, Receiver, WakeUp};
 use crate::ingest::suspend;
 use crate::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
@@ -29,6 +31,7 @@ use crate::shard::{Command, ShardQuestion, TableId};
 use crate::store::records::Position;
 use crate::store::writer::WriteOrder;
 use crate::store::{CheckpointResult, Store};
+use arrivals::Arrivals;
 use checkpoints::Checkpoints;
 
 pub use days::{Days, PendingDay, Residences};
@@ -106,9 +109,10 @@ pub struct Sequencer {
     /// Batches that shards may still be working on; done ones are used again.
     sent: VecDeque<Arc<Work>>,
     next_sequence: u64,
-    last_arrival_us: i64,
+    arrivals: Arrivals,
     zone: DayZone,
-    today: i32,
+    /// The day up to which everything that is old was deleted.
+    retired: Date,
     checkpoints: Checkpoints,
 }
 
@@ -124,10 +128,10 @@ impl Sequencer {
             opened: Stopwatch::start(),
             sent: VecDeque::new(),
             next_sequence: position.sequence,
-            last_arrival_us: position.arrival_us,
+            arrivals: Arrivals::new(parts.clock.clone(), position.arrival_us),
             checkpoints: Checkpoints::new(position.checkpoint, parts.config.checkpoint_interval_us),
             zone,
-            today: i32::MIN,
+            retired: Date::MIN,
             schema,
             parts,
         };
@@ -242,10 +246,7 @@ impl Sequencer {
 
     /// Stamps the open batch, which is empty, with the time.
     fn open_batch(&mut self) {
-        // The clock of a machine may be set back; arrivals never go back.
-        let now_us = self.parts.clock.now_us().max(self.last_arrival_us);
-        self.last_arrival_us = now_us;
-        self.open.batch.arrival_us = now_us;
+        self.open.batch.arrival_us = self.arrivals.now_us();
         self.opened = Stopwatch::start();
     }
 
@@ -259,7 +260,9 @@ impl Sequencer {
         self.open.batch.fingerprint = self.parts.fingerprint;
         self.next_sequence += events;
         // Here the batch will be journaled, and then its duplicates taken out.
-        let touched = self.splitter.split(&self.parts.plan, &mut self.open, &self.parts.metrics);
+        let Self { parts, splitter, open, .. } = self;
+        let deleted = parts.days.deleted();
+        let touched = splitter.split(&parts.plan, deleted, open, &parts.metrics);
         let arrival_us = self.open.batch.arrival_us;
         let mut partial = Vec::new();
         for t in touched {

@@ -7,9 +7,9 @@ use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::clock::Stopwatch;
+use crate::event::date;
 use crate::ingest::wire;
 use crate::limits;
-use crate::output::date;
 use crate::query::plan::find_summary;
 use crate::query::{Answer, Engine, Failure, Question, SetAnswer};
 use crate::snapshot::{ExportRequest, Published};
@@ -168,7 +168,7 @@ impl Responder {
             let hint = "\"day\":\"2026-11-20\"";
             return Err(Failure::new("bad_request", "export needs a day", hint));
         };
-        let day = crate::output::parse_date(day).ok_or_else(|| {
+        let day = crate::event::parse_date(day).ok_or_else(|| {
             let message = format!("day = \"{day}\" is not a day");
             Failure::new("bad_value", message, "write it as 2026-11-20")
         })?;

@@ -6,6 +6,7 @@
 
 use jiff::tz::TimeZone;
 
+use crate::clock::LEAP_US;
 use crate::config::Snapshots;
 use crate::event::DayZone;
 use crate::store::DayRecord;
@@ -45,7 +46,11 @@ impl Rule {
         if !self.is_closed(day, now_us) {
             return false;
         }
-        let quiet_for_us = now_us.saturating_sub(record.changed_us);
+        let mut quiet_for_us = now_us.saturating_sub(record.changed_us);
+        if quiet_for_us <= -LEAP_US {
+            // The clock was wrong when it changed.
+            quiet_for_us = i64::MAX;
+        }
         match is_published(record) {
             true => quiet_for_us >= self.quiet_us,
             false => awaited || quiet_for_us >= self.quiet_us.min(SETTLE_US),
@@ -61,7 +66,7 @@ pub fn is_published(record: &DayRecord) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::parse_date;
+    use crate::event::parse_date;
 
     fn rule(zone: &str) -> Rule {
         let (grace_us, quiet_us) = (3_600_000_000, 60_000_000);
@@ -110,8 +115,9 @@ mod tests {
             (published, false, "2026-12-01T12:00:00Z", "2026-12-01T12:00:59Z", false),
             (published, true, "2026-12-01T12:00:00Z", "2026-12-01T12:00:59Z", false),
             (published, false, "2026-12-01T12:00:00Z", "2026-12-01T12:01:00Z", true),
-            // A clock that was set back is waited for.
-            (published, false, "2026-12-01T12:00:00Z", "2026-12-01T11:00:00Z", false),
+            // A clock that was set back is waited for, but not for long.
+            (published, false, "2026-12-01T12:00:00Z", "2026-12-01T11:00:01Z", false),
+            (published, false, "2027-12-01T12:00:00Z", "2026-12-01T11:00:00Z", true),
         ] {
             let record = DayRecord {
                 events: 1,

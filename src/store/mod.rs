@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use rocksdb::{BlockBasedOptions, Cache, DB, DBCompressionType, MergeOperands, Options};
 
+use crate::event::Date;
 use crate::row::codec;
 use records::{Format, Position, Record};
 
@@ -119,7 +120,7 @@ impl Store {
     }
 
     fn put<T: serde::Serialize>(&self, record: &Record, value: &T) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(value).map_err(|e| StoreError(e.to_string()))?;
+        let bytes = to_json(value)?;
         let mut durable = rocksdb::WriteOptions::default();
         durable.set_sync(true);
         self.db
@@ -163,9 +164,27 @@ impl Store {
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn newest_day(&self, summary: u32) -> Result<Option<i32>, StoreError> {
+    pub fn newest_day(&self, summary: u32) -> Result<Option<Date>, StoreError> {
         let mut iter = self.db.raw_iterator();
-        iter.seek_for_prev(Record::Day(summary, i32::MAX).key());
+        iter.seek_for_prev(Record::Day(summary, Date::MAX).key());
+        self.day_at(&iter, summary)
+    }
+
+    /// The oldest day that has rows of a summary.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn oldest_day(&self, summary: u32) -> Result<Option<Date>, StoreError> {
+        let mut iter = self.db.raw_iterator();
+        iter.seek(Record::Day(summary, Date::MIN).key());
+        self.day_at(&iter, summary)
+    }
+
+    fn day_at(
+        &self,
+        iter: &rocksdb::DBRawIterator<'_>,
+        summary: u32,
+    ) -> Result<Option<Date>, StoreError> {
         iter.status().map_err(|e| StoreError::rocks("cannot be read", &self.folder, &e))?;
         match iter.key().and_then(Record::from_key) {
             Some(Record::Day(s, day)) if s == summary => Ok(Some(day)),
@@ -179,19 +198,34 @@ impl Store {
         self.db.get_approximate_sizes(&[rocksdb::Range::new(&from, &to)]).iter().sum()
     }
 
-    /// Deletes the days of a summary before `day`.
+    /// The day before which a summary's days were deleted.
+    ///
+    /// # Errors
+    /// Where the store cannot be read.
+    pub fn deleted_before(&self, summary: u32) -> Result<Date, StoreError> {
+        Ok(self.record(&Record::Deleted(summary))?.unwrap_or(Date::MIN))
+    }
+
+    /// Deletes the days of a summary before `day`, and remembers it.
     ///
     /// # Errors
     /// Where the store cannot be written.
-    pub fn delete_before(&self, summary: u32, day: i32) -> Result<(), StoreError> {
+    pub fn delete_before(&self, summary: u32, day: Date) -> Result<(), StoreError> {
+        let deleted = self.deleted_before(summary)?.max(day);
         let mut batch = rocksdb::WriteBatch::default();
-        batch.delete_range(crate::key::prefix(summary, i32::MIN), crate::key::prefix(summary, day));
+        batch.put(Record::Deleted(summary).key(), to_json(&deleted)?);
+        let rows = |day| crate::key::prefix(summary, day);
+        batch.delete_range(rows(Date::MIN), rows(day));
         let days = |day| Record::Day(summary, day).key();
-        batch.delete_range(days(i32::MIN), days(day));
+        batch.delete_range(days(Date::MIN), days(day));
         let pending = |day| Record::Pending(summary, day).key();
-        batch.delete_range(pending(i32::MIN), pending(day));
+        batch.delete_range(pending(Date::MIN), pending(day));
         self.db.write(batch).map_err(|e| StoreError::rocks("cannot be written", &self.folder, &e))
     }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|e| StoreError(e.to_string()))
 }
 
 fn options() -> Options {

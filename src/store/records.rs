@@ -16,6 +16,8 @@ pub enum Record {
     Day(u32, i32),
     /// Present while a day has changed since it was published.
     Pending(u32, i32),
+    /// The day before which a summary number's days were deleted.
+    Deleted(u32),
 }
 
 const FORMAT: u8 = 1;
@@ -23,6 +25,7 @@ const REGISTRY: u8 = 2;
 const POSITION: u8 = 3;
 const DAY: u8 = 4;
 const PENDING: u8 = 5;
+const DELETED: u8 = 6;
 
 impl Record {
     /// The bytes of the key; records order by kind, summary, day.
@@ -39,6 +42,10 @@ impl Record {
             Self::Pending(summary, day) => {
                 key.push(PENDING);
                 key.extend_from_slice(&crate::key::prefix(*summary, *day));
+            }
+            Self::Deleted(summary) => {
+                key.push(DELETED);
+                key.extend_from_slice(&summary.to_be_bytes());
             }
         }
         key
@@ -59,6 +66,7 @@ impl Record {
             POSITION => Some(Self::Position),
             DAY => id().map(|(summary, day)| Self::Day(summary, day)),
             PENDING => id().map(|(summary, day)| Self::Pending(summary, day)),
+            DELETED => rest.try_into().ok().map(|raw| Self::Deleted(u32::from_be_bytes(raw))),
             _ => None,
         }
     }
@@ -121,6 +129,8 @@ mod tests {
             Record::Day(1, 20_000),
             Record::Day(2, 0),
             Record::Pending(1, 7),
+            Record::Deleted(1),
+            Record::Deleted(2),
         ];
         for pair in records.windows(2) {
             assert!(pair[0].key() < pair[1].key());

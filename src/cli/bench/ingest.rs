@@ -20,7 +20,7 @@ use crate::cli::say;
 use crate::cli::send::batch::Form;
 use crate::cli::workload::{self, Generator};
 use crate::clock::{Clock, Stopwatch};
-use crate::output::date;
+use crate::event::date;
 
 /// Measure what taking in the canonical workload costs the server
 ///

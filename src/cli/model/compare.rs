@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::judge::{Collisions, Entry, judge};
 use super::{COLUMNS, DAY_PLACE, Model, SUMMARIES, bits_of, mask};
-use crate::output::date;
+use crate::event::date;
 
 /// How many mistakes are told in full.
 const EXAMPLES: usize = 10;
@@ -121,7 +121,7 @@ fn other_days(folder: &Path, days: &BTreeSet<u64>) -> Vec<String> {
     let names = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let names = names.filter_map(|entry| entry.file_name().into_string().ok());
     let is_other = |name: &String| {
-        let day = name.strip_suffix(".csv").and_then(crate::output::parse_date);
+        let day = name.strip_suffix(".csv").and_then(crate::event::parse_date);
         day.is_some_and(|day| !days.contains(&(day as u64)))
     };
     names.filter(is_other).collect()
@@ -173,7 +173,7 @@ impl File<'_> {
     /// The key of a row from its day and dimensions.
     fn key(&self, names: &[&str]) -> Option<u64> {
         let (day, names) = names.split_first()?;
-        if crate::output::parse_date(day) != Some(self.day as i32) {
+        if crate::event::parse_date(day) != Some(self.day as i32) {
             return None;
         }
         let bits = self.dimensions.iter().zip(names).map(|(d, text)| bits_of(d, text));
