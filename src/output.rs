@@ -265,4 +265,30 @@ mod tests {
         assert_eq!(Cell::float(0.1 + 0.2).text(), "0.30000000000000004");
         assert_eq!(Cell::Day(20_777).text(), "2026-11-20");
     }
+
+    #[test]
+    fn cells_of_one_column_have_one_order() {
+        // Sums: of numbers, beyond all numbers, of nothing.
+        let ordered = [
+            Cell::float(f64::MIN),
+            Cell::int(i64::MIN),
+            Cell::Exact(-15, 1),
+            Cell::int(0),
+            Cell::float(0.5),
+            Cell::Exact(15, 1),
+            Cell::int(i64::MAX),
+            Cell::Bool(false),
+            Cell::Bool(true),
+            Cell::Day(1),
+            Cell::Text("overflow".to_owned()),
+            Cell::Text("p".to_owned()),
+            Cell::Items(Vec::new()),
+            Cell::Null,
+        ];
+        for (at, one) in ordered.iter().enumerate() {
+            for (other_at, other) in ordered.iter().enumerate() {
+                assert_eq!(one.compare(other), at.cmp(&other_at), "{one:?} {other:?}");
+            }
+        }
+    }
 }

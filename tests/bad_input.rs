@@ -7,10 +7,11 @@ mod support;
 use std::path::Path;
 use std::sync::Arc;
 
+use prost::Message as _;
 use serde_json::Value;
 use summarizer::config::{Config, Format};
 use summarizer::event::Batch;
-use summarizer::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
+use summarizer::ingest::{DeadLetters, Decoder, Message, Progress, Reason, wire};
 use summarizer::metrics::Metrics;
 use support::{NOON_US, TestServer};
 
@@ -44,6 +45,14 @@ retain_days = 4000
 
 fn now_ms() -> i64 {
     NOON_US / 1000
+}
+
+/// A row of protobuf that names a member twice.
+fn page_twice() -> Vec<u8> {
+    let value = wire::Value { kind: Some(wire::value::Kind::String("p".to_owned())) };
+    let row = wire::Row { name: vec![0, 0], value: vec![value.clone(), value] };
+    let batch = wire::EventBatch { names: vec!["page".to_owned()], rows: vec![row] };
+    batch.encode_to_vec()
 }
 
 /// What is sent, and the reason for which it is refused.
@@ -95,7 +104,14 @@ fn bad_events() -> Vec<(Vec<u8>, &'static str)> {
         (b" \n\0".to_vec(), "empty_message"),
         (vec![b'x'; 1_000_001], "message_too_large"),
         (vec![0x82, 0x01, 0xff], "malformed_protobuf"),
+        (page_twice(), "malformed_protobuf"),
     ]
+}
+
+/// Whether a message is one of text that may have neighbours.
+fn stands_on_a_line(message: &[u8]) -> bool {
+    let is_protobuf = message.starts_with(&[0x82]) || message.starts_with(&[0x8a]);
+    !message.is_empty() && message.len() < 1000 && !is_protobuf && !message.starts_with(b" ")
 }
 
 #[test]
@@ -112,19 +128,13 @@ fn bad_events_are_counted_and_kept_and_harm_nothing() {
         push.send(message.as_slice(), 0).unwrap();
         push.send(good.as_str(), 0).unwrap();
         // In one message, each on its line.
-        if !message.is_empty()
-            && message.len() < 1000
-            && message[0] != 0x82
-            && !message.starts_with(b" ")
-        {
+        if stands_on_a_line(message) {
             let lines = [good.as_bytes(), message, good.as_bytes()].join(&b'\n');
             push.send(lines, 0).unwrap();
         }
     }
     push.send_multipart(["one", "two", "three"], 0).unwrap();
-    let repeated = bad
-        .iter()
-        .filter(|(m, _)| !m.is_empty() && m.len() < 1000 && m[0] != 0x82 && !m.starts_with(b" "));
+    let repeated = bad.iter().filter(|(message, _)| stands_on_a_line(message));
     let repeated: Vec<&str> = repeated.map(|(_, reason)| *reason).collect();
     let (goods, bads) = (bad.len() + 2 * repeated.len(), bad.len() + repeated.len() + 1);
     server.wait_for((goods + bads) as u64);
@@ -208,6 +218,28 @@ fn a_malformed_event_takes_none_of_its_neighbours_along() {
     assert_eq!(stats["refused"], serde_json::json!({ "malformed_json": bad }));
     let answer = server.ask(r#"{"summary":"pages","by":["page"],"select":["events","n"]}"#);
     assert_eq!(answer["rows"], serde_json::json!([["good", good, good]]));
+}
+
+#[test]
+fn a_refused_message_is_kept_with_the_time_of_its_own_arrival() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    let mut sent = 0;
+    for message in [vec![b'x'; 1_000_001], b"{".to_vec()] {
+        server.clock.advance(std::time::Duration::from_secs(600));
+        push.send(message, 0).unwrap();
+        sent += 1;
+        server.wait_for(sent);
+    }
+    server.clock.advance(std::time::Duration::from_secs(600));
+    push.send_multipart(["one", "two", "three"], 0).unwrap();
+    server.wait_for(3);
+    let letters =
+        std::fs::read_to_string(folder.path().join("data/dead-letters/2026-11-20.ndjson"));
+    let arrival = |line: &str| serde_json::from_str::<Value>(line).unwrap()["arrival"].clone();
+    let arrivals: Vec<Value> = letters.unwrap().lines().map(arrival).collect();
+    assert_eq!(arrivals, ["2026-11-20T12:10:00Z", "2026-11-20T12:20:00Z", "2026-11-20T12:30:00Z"]);
 }
 
 #[test]

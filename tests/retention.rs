@@ -88,6 +88,31 @@ fn wait_until_stored(server: &TestServer) {
 }
 
 #[test]
+fn the_memory_of_rows_is_counted_anew_and_does_not_drift() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let measure = || {
+        // The number of the checkpoint that counted them comes after what it counted.
+        let checkpoints = server.counter("checkpoints");
+        server.wait_until("measured", |s| s["checkpoints"].as_u64() > Some(checkpoints));
+        memory_bytes(&server.ask(r#"{"get":"stats"}"#))
+    };
+    send(&server, 0, 5_000);
+    wait_until_stored(&server);
+    send(&server, 0, 5_000);
+    let first = measure();
+    for _ in 0..10 {
+        // The same rows, changed; and a day that is not retained.
+        send(&server, 0, 5_000);
+        send(&server, -10, 100);
+        measure();
+    }
+    wait_until_stored(&server);
+    let last = memory_bytes(&server.ask(r#"{"get":"stats"}"#));
+    assert!(last.abs_diff(first) < 300_000, "{first}, then {last}");
+}
+
+#[test]
 fn a_clock_that_is_wrong_for_a_moment_deletes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let config = CONFIG.replace("retain_days = 3", "retain_days = 20");

@@ -241,3 +241,71 @@ fn line_of(letter: &Letter<'_>) -> String {
     }
     format!("{line}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_US: i64 = 20_777 * DAY_US + DAY_US / 2;
+
+    fn letters(folder: &std::path::Path, max_file: u64) -> (DeadLetters, Arc<Metrics>) {
+        let reasons: Vec<&str> = Reason::ALL.iter().map(|r| r.name()).collect();
+        let metrics = Arc::new(Metrics::new(&reasons, 1, &[]));
+        let limits = config::DeadLetters { max_file, keep_days: 30 };
+        (DeadLetters::new(folder.join("letters"), limits, Arc::clone(&metrics)), metrics)
+    }
+
+    fn keep(letters: &mut DeadLetters, text: &str, arrival_us: i64) {
+        let (bytes, source) = (text.as_bytes(), "test");
+        let reason = Reason::MalformedJson;
+        letters.keep(&Letter { bytes, reason, field: None, arrival_us, source });
+        letters.flush();
+    }
+
+    #[test]
+    fn a_file_that_was_moved_or_removed_is_made_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut letters, metrics) = letters(folder.path(), 1 << 20);
+        let (file, moved) =
+            (folder.path().join("letters/2026-11-20.ndjson"), folder.path().join("moved"));
+        let text = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+        keep(&mut letters, "one", NOON_US);
+        std::fs::rename(&file, &moved).unwrap();
+        keep(&mut letters, "two", NOON_US);
+        assert!(text(&moved).contains("one") && !text(&moved).contains("two"));
+        assert!(text(&file).contains("two"));
+        std::fs::remove_dir_all(folder.path().join("letters")).unwrap();
+        keep(&mut letters, "three", NOON_US);
+        keep(&mut letters, "four", NOON_US);
+        assert_eq!(text(&file).lines().count(), 2);
+        assert_eq!((metrics.dead_letters.get(), metrics.dead_letters_dropped.get()), (4, 0));
+    }
+
+    #[test]
+    fn a_full_file_that_is_moved_away_makes_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut letters, metrics) = letters(folder.path(), 1);
+        let file = folder.path().join("letters/2026-11-20.ndjson");
+        keep(&mut letters, "one", NOON_US);
+        keep(&mut letters, "two", NOON_US);
+        assert_eq!((metrics.dead_letters.get(), metrics.dead_letters_dropped.get()), (1, 1));
+        std::fs::remove_file(&file).unwrap();
+        keep(&mut letters, "three", NOON_US);
+        assert!(std::fs::read_to_string(&file).unwrap().contains("three"));
+        assert_eq!((metrics.dead_letters.get(), metrics.dead_letters_dropped.get()), (2, 1));
+    }
+
+    #[test]
+    fn old_files_are_deleted_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut letters, _) = letters(folder.path(), 1 << 20);
+        assert_eq!(letters.oldest_day(), None, "there is no folder yet");
+        (0..3).for_each(|day| keep(&mut letters, "old", NOON_US + day * DAY_US));
+        let other = folder.path().join("letters/1999-01-01.ndjson.gz");
+        std::fs::write(&other, "").unwrap();
+        assert_eq!(letters.oldest_day(), Some(20_777));
+        letters.delete_before(20_779);
+        assert_eq!(letters.oldest_day(), Some(20_779));
+        assert!(other.exists());
+    }
+}

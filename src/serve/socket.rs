@@ -274,10 +274,25 @@ fn answer(responder: &Responder, questions_in: &Receiver<Envelope>, outs: &Outs)
 /// gets no other answer.
 fn answered(responder: &Responder, question: Envelope) -> Envelope {
     let respond = || responder.respond(&question.body, question.asked);
-    let body = catch_unwind(AssertUnwindSafe(respond)).unwrap_or_else(|_| {
-        let hint = "ask otherwise, and report it with what the log of the server says";
-        let failure = Failure::new("internal", "this question made the program fail", hint);
-        responder.refuse(&question.body, failure)
-    });
+    let body = contained(respond).unwrap_or_else(|f| responder.refuse(&question.body, f));
     Envelope { body, ..question }
+}
+
+fn contained<T>(respond: impl FnOnce() -> T) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(respond)).map_err(|_| {
+        let hint = "ask otherwise, and report it with what the log of the server says";
+        Failure::new("internal", "this question made the program fail", hint)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_of_this_program_is_an_answer_too() {
+        assert_eq!(contained(|| 7).unwrap(), 7);
+        let nothing: [u8; 0] = [];
+        assert_eq!(contained(|| nothing[std::hint::black_box(0)]).unwrap_err().code, "internal");
+    }
 }
