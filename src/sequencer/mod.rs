@@ -20,7 +20,7 @@ use crossbeam_channel::{Receiver as ChannelReceiver, Sender, TrySendError};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, Schema};
-use crate::event::{Batch, Date, DayZone};
+use crate::event::{Batch, DayZone};
 use crate::ingest::socket::{Received, Receiver, WakeUp};
 use crate::ingest::suspend;
 use crate::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
@@ -33,6 +33,7 @@ use crate::store::writer::WriteOrder;
 use crate::store::{CheckpointResult, Store};
 use arrivals::Arrivals;
 use checkpoints::Checkpoints;
+use retention::Retired;
 
 pub use days::{Days, PendingDay, Residences};
 
@@ -111,8 +112,7 @@ pub struct Sequencer {
     next_sequence: u64,
     arrivals: Arrivals,
     zone: DayZone,
-    /// The day up to which everything that is old was deleted.
-    retired: Date,
+    retired: Retired,
     checkpoints: Checkpoints,
 }
 
@@ -131,7 +131,7 @@ impl Sequencer {
             arrivals: Arrivals::new(parts.clock.clone(), position.arrival_us),
             checkpoints: Checkpoints::new(position.checkpoint, parts.config.checkpoint_interval_us),
             zone,
-            retired: Date::MIN,
+            retired: Retired::new(parts.plan.summaries.len()),
             schema,
             parts,
         };

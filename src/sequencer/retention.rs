@@ -14,20 +14,31 @@ use crate::shard::Command;
 /// the program was away. More of them is a clock that leaped, or a retention that was lowered.
 const FEW_DAYS: i32 = 7;
 
+/// The day on which everything that was old then had been deleted.
+pub(super) struct Retired {
+    summaries: Vec<Date>,
+    dead_letters: Date,
+}
+
+impl Retired {
+    /// Of so many summaries, nothing yet.
+    pub(super) fn new(summaries: usize) -> Self {
+        Self { summaries: vec![Date::MIN; summaries], dead_letters: Date::MIN }
+    }
+}
+
 impl Sequencer {
     /// Deletes what is not retained any more, once per day.
     pub(super) fn retire(&mut self) {
         let now_us = self.arrivals.now_us();
         let today = self.zone.day(now_us);
-        if today == self.retired {
-            return;
+        for summary in 0..self.retired.summaries.len() {
+            if self.retired.summaries[summary] != today && self.retire_days(summary, today) {
+                self.retired.summaries[summary] = today;
+            }
         }
-        let mut done = self.retire_dead_letters(now_us);
-        for summary in 0..self.parts.plan.summaries.len() {
-            done &= self.retire_days(summary, today);
-        }
-        if done {
-            self.retired = today;
+        if self.retired.dead_letters != today && self.retire_dead_letters(now_us) {
+            self.retired.dead_letters = today;
         }
     }
 
@@ -39,11 +50,7 @@ impl Sequencer {
         let schema = Arc::clone(&self.schema);
         let name = &schema.summaries[summary].name;
         let mut before = today.saturating_sub(days);
-        if let Some(day) = self.parts.days.oldest_pending(summary).filter(|d| *d < before) {
-            before = day;
-            tracing::warn!(summary = name, day = %date(day),
-                "kept beyond retention: it is not published yet");
-        }
+        let pending = self.parts.days.oldest_pending(summary).filter(|day| *day < before);
         let (oldest, newest) = match self.parts.days.stored(summary) {
             Ok(Some(stored)) if stored.0 < before => stored,
             Ok(_) => return true,
@@ -52,10 +59,18 @@ impl Sequencer {
                 return false;
             }
         };
-        // Events of days that never were are welcome, should the clock turn out to be wrong.
-        before = before.min(newest.saturating_add(1));
         if !self.may_delete(oldest, before) {
             return false;
+        }
+        if let Some(day) = pending {
+            before = day;
+            tracing::warn!(summary = name, day = %date(day),
+                "kept beyond retention: it is not published yet");
+        }
+        // Events of days that never were are welcome, should the clock turn out to be wrong.
+        before = before.min(newest.saturating_add(1));
+        if oldest >= before {
+            return true;
         }
         if let Err(error) = self.parts.days.delete_before(summary, before) {
             tracing::error!(%error, "days beyond retention cannot be deleted");
