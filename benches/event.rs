@@ -9,7 +9,7 @@ use std::sync::Arc;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use summarizer::cli::workload::{Event, Generator, LAST_DAY};
 use summarizer::config::{Config, Format, Schema};
-use summarizer::event::{Batch, Date};
+use summarizer::event::Batch;
 use summarizer::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
 use summarizer::limits::BATCH_EVENTS;
 use summarizer::metrics::Metrics;
@@ -35,8 +35,6 @@ struct Front {
     metrics: Arc<Metrics>,
     decoder: Decoder,
     splitter: Splitter,
-    /// Of no summary was any day deleted.
-    deleted: Vec<Date>,
     dead: DeadLetters,
 }
 
@@ -52,7 +50,6 @@ impl Front {
             plan: Plan::new(&schema, 1),
             decoder: Decoder::new(Arc::clone(&schema), Arc::clone(&metrics)),
             splitter: Splitter::new(&schema),
-            deleted: vec![Date::MIN; names.len()],
             dead: DeadLetters::new(nowhere, config.dead_letters, Arc::clone(&metrics)),
             metrics,
             schema,
@@ -79,7 +76,7 @@ impl Front {
     fn work(&mut self, messages: &[Vec<u8>]) -> Work {
         let mut work = self.empty();
         self.decode(messages, &mut work.batch);
-        self.splitter.split(&self.plan, &self.deleted, &mut work, &self.metrics);
+        self.splitter.split(&self.plan, &mut work, &self.metrics);
         work
     }
 }
@@ -152,7 +149,7 @@ fn partition(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(BATCH_EVENTS as u64));
     group.bench_function("prepare and split", |bench| {
         bench.iter(|| {
-            black_box(front.splitter.split(&front.plan, &front.deleted, &mut work, &front.metrics));
+            black_box(front.splitter.split(&front.plan, &mut work, &front.metrics));
         });
     });
     group.finish();

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::TryRngCore;
@@ -41,6 +42,12 @@ impl std::fmt::Display for ServerError {
 }
 
 impl std::error::Error for ServerError {}
+
+/// How often a stop looks whether the sequencer has ended.
+const STOP_POLL: Duration = Duration::from_millis(2);
+
+/// How long a stop waits for it once a shard has.
+const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
 /// A running server.
 pub struct Server {
@@ -96,7 +103,6 @@ impl Server {
         let mut lock = DataLock::take(&config.data_dir)?;
         let store = Store::open(&config.data_dir.join("store")).map_err(fail)?;
         let registry = Registry::resolve(&store, &config.schema).map_err(fail)?;
-        registry.save(&store).map_err(fail)?;
         let registry = Arc::new(registry);
         let context = zmq::Context::new();
         let receiver = EventReceiver::bind(&context, &config.ingest).map_err(ServerError)?;
@@ -148,6 +154,9 @@ impl Server {
             .map_err(fail)?;
 
         let pending = days.pending();
+        // Last of what can fail: the registry of a server that did not start must not know of
+        // the aggregates that came and went with its configuration.
+        registry.save(&store).map_err(fail)?;
 
         let dead = DeadLetters::new(
             config.data_dir.join("dead-letters"),
@@ -276,6 +285,17 @@ impl Server {
         self.stop_ingest.store(true, Ordering::Relaxed);
         self.responder.engine.waker.wake();
         let failed = |thread: &str| ServerError(format!("the {thread} thread failed; see the log"));
+        // The sequencer ends before the shards, unless one failed; then it would wait for ever.
+        let mut patience = STOP_PATIENCE;
+        while !self.sequencer.is_finished() && !patience.is_zero() {
+            if self.shards.iter().any(JoinHandle::is_finished) {
+                patience = patience.saturating_sub(STOP_POLL);
+            }
+            std::thread::sleep(STOP_POLL);
+        }
+        if patience.is_zero() {
+            return Err(failed("shard"));
+        }
         let outcome = self.sequencer.join().map_err(|_| failed("sequencer"))?;
         self.publisher.join().map_err(|_| failed("publisher"))?;
         self.stop_answers.store(true, Ordering::Relaxed);

@@ -312,6 +312,37 @@ fn what_rsyslog_wraps_around_events_is_taken_off() {
 }
 
 #[test]
+fn what_stands_between_events_is_refused_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let push = server.push();
+    let event = format!(r#"{{"ts":{},"page":"p"}}"#, now_ms());
+    let (mut accepted, mut expected) = (0, Vec::<&str>::new());
+    for (message, events, pieces) in [
+        ("[E,3,E]", 2, &["3"][..]),
+        ("[E,\"lost\",E]", 2, &["\"lost\""]),
+        ("[1,E]", 1, &["1"]),
+        ("[E,[1,2],E]", 2, &["1,2]"]),
+        ("E junk E\n", 2, &["junk"]),
+        ("E @cee: E", 2, &["@cee:"]),
+        ("E\n3\nE,null", 2, &["3", "null"]),
+        ("<13>1 - h a - - [x a=\"{b}\"] E", 1, &[]),
+        ("<13>h a: [E, E]", 2, &[]),
+    ] {
+        push.send(message.replace('E', &event).as_str(), 0).unwrap();
+        accepted += events;
+        expected.extend(pieces);
+    }
+    server.wait_for(accepted + expected.len() as u64);
+    assert_eq!(server.counter("events_accepted"), accepted);
+    let letters =
+        std::fs::read_to_string(folder.path().join("data/dead-letters/2026-11-20.ndjson"));
+    let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["event"].clone();
+    let letters: Vec<Value> = letters.unwrap().lines().map(text).collect();
+    assert_eq!(letters, expected);
+}
+
+#[test]
 fn unknown_names_are_counted_one_by_one_up_to_a_thousand() {
     let folder = tempfile::tempdir().unwrap();
     let server = TestServer::start(folder.path(), CONFIG);

@@ -138,3 +138,32 @@ fn no_day_is_deleted_before_it_was_published() {
         assert!(begun.elapsed() < PATIENCE, "{}", server.ask(rows));
     }
 }
+
+#[test]
+fn a_clock_that_is_wrong_for_a_moment_closes_no_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = TestServer::start(folder.path(), CONFIG);
+    let noon = NOON_US / 1_000_000;
+    send(&server, noon, "first", "a");
+    server.clock.set(NOON_US + 2 * 86_400_000_000);
+    std::thread::sleep(Duration::from_millis(300));
+    assert_eq!(files(&server).len(), 0, "nobody knows yet whether it is right");
+    server.clock.advance(Duration::from_secs(600));
+    let first = wait_for_file(&server, "2026-11-20.csv");
+    assert!(first["2026-11-20.csv"].contains("first"));
+
+    // It was wrong. The day goes on, and is published at its real end, although its events do
+    // not come to rest.
+    server.clock.set(NOON_US + 600_000_000);
+    server.clock.advance(Duration::from_secs(601));
+    for second in 0..5 {
+        send(&server, noon + second, "second", "b");
+        server.clock.advance(Duration::from_secs(10));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert!(!files(&server).contains_key("2026-11-20.r2.csv"), "it has not ended");
+    server.clock.advance(Duration::from_secs(18 * 3600));
+    send(&server, noon, "third", "c");
+    let second = wait_for_file(&server, "2026-11-20.r2.json");
+    assert!(second["2026-11-20.r2.csv"].contains("third"));
+}

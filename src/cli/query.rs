@@ -43,14 +43,16 @@ pub struct Args {
 /// Where there is no answer, or the answer is an error.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let timeout = Duration::from_secs(u64::from(args.timeout));
-    if !args.question.trim_start().starts_with('{') {
+    // A file may begin with a byte-order mark.
+    let question = args.question.trim_start_matches('\u{feff}').trim_start();
+    if !question.starts_with('{') {
         bail!(
             "a question is a JSON object, such as '{{\"get\":\"stats\"}}', in quotes that your \
              shell leaves alone; this one begins with \"{}\"",
-            args.question.chars().take(20).collect::<String>()
+            question.chars().take(20).collect::<String>()
         );
     }
-    let answer = ask(&args.at, &args.question, timeout)?;
+    let answer = ask(&args.at, question, timeout)?;
     if args.json || !std::io::stdout().is_terminal() {
         say(&answer)?;
     }

@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AggregateKind, Derivation, FieldSource, Filter, Schema, Summary, family_name};
+use super::{
+    AggregateKind, Derivation, FieldSource, FieldType, Filter, Schema, Summary, family_name,
+};
 
 /// A summary as far as stored rows depend on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +89,7 @@ impl Schema {
                 Derivation::Hour => "hour()".to_owned(),
                 Derivation::Weekday => "weekday()".to_owned(),
                 Derivation::Bucket { field: f, width } => {
+                    let width = written_number(width, field.kind);
                     format!("bucket({}, {width}) as {}", of(f), field.kind)
                 }
                 Derivation::Lower { field: f } => format!("lower({})", of(f)),
@@ -135,6 +138,14 @@ impl Schema {
             }
         }
     }
+}
+
+/// A number as a configuration has it: of a decimal, not the digits that stand for it.
+fn written_number(value: i64, kind: FieldType) -> String {
+    let FieldType::Decimal(scale @ 1..) = kind else { return value.to_string() };
+    let one = 10u64.pow(u32::from(scale));
+    let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
+    format!("{sign}{}.{:0width$}", size / one, size % one, width = usize::from(scale))
 }
 
 /// A path as `from` has it: `a.b`, and `\.` for a dot within a step.

@@ -4,6 +4,7 @@
 
 use crate::config::{FieldType, Schema};
 
+use super::Date;
 use super::column::{Column, TextColumn, Values};
 
 /// Accepted events in columns.
@@ -12,8 +13,10 @@ pub struct Batch {
     /// Sequence number of the first event; the others follow without gaps.
     pub first_seq: u64,
     /// When the batch was opened, in microseconds since 1970. Time-dependent rules behind
-    /// the sequencer use this and no clock.
+    /// the sequencer use this and `first_days`, and no clock.
     pub arrival_us: i64,
+    /// By summary: the first day that it takes events of.
+    pub first_days: Vec<Date>,
     /// Fingerprint of the schema that decoded it.
     pub fingerprint: u64,
     /// Event times, in microseconds since 1970.
@@ -42,6 +45,7 @@ impl Batch {
         Self {
             first_seq: 0,
             arrival_us: 0,
+            first_days: vec![Date::MIN; schema.summaries.len()],
             fingerprint: 0,
             time_us: Vec::new(),
             day: Vec::new(),

@@ -172,11 +172,6 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// The day of the oldest file.
-    pub fn oldest_day(&self) -> Option<Date> {
-        self.days().min()
-    }
-
     /// Deletes the files of days before a day.
     pub fn delete_before(&self, before: Date) {
         for day in self.days().filter(|day| *day < before) {
@@ -299,13 +294,13 @@ mod tests {
     fn old_files_are_deleted_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let (mut letters, _) = letters(folder.path(), 1 << 20);
-        assert_eq!(letters.oldest_day(), None, "there is no folder yet");
+        letters.delete_before(20_779);
         (0..3).for_each(|day| keep(&mut letters, "old", NOON_US + day * DAY_US));
         let other = folder.path().join("letters/1999-01-01.ndjson.gz");
         std::fs::write(&other, "").unwrap();
-        assert_eq!(letters.oldest_day(), Some(20_777));
+        assert_eq!(letters.days().min(), Some(20_777));
         letters.delete_before(20_779);
-        assert_eq!(letters.oldest_day(), Some(20_779));
+        assert_eq!(letters.days().collect::<Vec<_>>(), [20_779]);
         assert!(other.exists());
     }
 }

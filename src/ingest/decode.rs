@@ -15,7 +15,7 @@ use super::refusal::Reason;
 use super::stage::Stage;
 use super::time;
 use crate::config::{FieldSource, Format, Schema};
-use crate::event::{Batch, DAY_US, DayZone};
+use crate::event::{Batch, DAY_US, Date, DayZone};
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -47,9 +47,8 @@ pub struct Decoder {
     members: Members,
     stage: Stage,
     zone: DayZone,
-    /// Apart, since a zone remembers one half of the year.
-    arrival_zone: DayZone,
-    longest_retention: Option<i32>,
+    /// The first day that any summary takes events of.
+    first_day: Date,
     metrics: Arc<Metrics>,
     name_text: Vec<u8>,
 }
@@ -61,15 +60,12 @@ impl Decoder {
     /// A decoder for a schema.
     pub fn new(schema: Arc<Schema>, metrics: Arc<Metrics>) -> Self {
         let from_record = |f: &usize| matches!(schema.fields[*f].source, FieldSource::Record(_));
-        let retained = schema.summaries.iter().map(|s| s.retain_days);
-        let longest = retained.reduce(|a, b| Some(a?.max(b?))).flatten();
         Self {
             record_fields: (0..schema.fields.len()).filter(from_record).collect(),
             members: Members::new(&schema),
             stage: Stage::new(&schema),
             zone: DayZone::new(&schema.zone),
-            arrival_zone: DayZone::new(&schema.zone),
-            longest_retention: longest.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
+            first_day: Date::MIN,
             schema,
             metrics,
             name_text: Vec::new(),
@@ -85,6 +81,7 @@ impl Decoder {
         batch: &mut Batch,
         dead: &mut DeadLetters,
     ) -> bool {
+        self.first_day = batch.first_days.iter().min().copied().unwrap_or(Date::MIN);
         let protobuf = match message.format {
             Format::Auto => message.bytes.first() == Some(&PROTOBUF_FIRST),
             format => format == Format::Protobuf,
@@ -344,9 +341,7 @@ impl Decoder {
             limits::FIRST_DAY..=limits::LAST_DAY => {}
             _ => return Err(Reason::AfterLastDay),
         }
-        if let Some(days) = self.longest_retention
-            && self.arrival_zone.day(batch.arrival_us) - day > days
-        {
+        if day < self.first_day {
             return Err(Reason::Expired);
         }
         self.stage.commit(bytes, time_us, day, &self.record_fields, batch);
@@ -386,7 +381,7 @@ fn is_full(batch: &Batch) -> bool {
 }
 
 fn trim_end(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\r' | b'\n' | 0));
+    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\r' | b'\n' | b',' | 0));
     &bytes[..end.map_or(0, |at| at + 1)]
 }
 

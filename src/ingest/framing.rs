@@ -1,6 +1,6 @@
 //! Where the events of a message begin, and where one ends that is not JSON: a malformed
-//! event must not take those behind it along, and no piece of it is an event. Every byte is looked at a bounded number of
-//! times, whatever a message holds.
+//! event must not take those behind it along, no piece of it is an event, and no piece between
+//! events is lost. Every byte is looked at a bounded number of times, whatever a message holds.
 
 /// Where the next event starts. Skips what may stand between events: white space, the NUL
 /// that rsyslog may append, and what makes an array of them (an array in an array does not).
@@ -17,14 +17,42 @@ pub fn next_event(bytes: &[u8], from: usize) -> Option<usize> {
     None
 }
 
-/// The opening brace of an event, or the end of its line where there is none. A syslog header
-/// or a cookie may precede the brace.
+/// The opening brace of an event; where what starts is no event, its end: the next brace, or
+/// that of the line. Where a line begins, a syslog header or a cookie may precede the brace.
 pub fn opening(bytes: &[u8], start: usize) -> Result<usize, usize> {
     let rest = &bytes[start..];
-    match rest.iter().position(|b| matches!(b, b'{' | b'\n')) {
-        Some(at) if rest[at] == b'{' => Ok(start + at),
-        Some(at) => Err(start + at),
-        None => Err(bytes.len()),
+    let end = rest.iter().position(|b| matches!(b, b'{' | b'\n'));
+    let Some(end) = end else { return Err(bytes.len()) };
+    let is_event = rest[end] == b'{' && (end == 0 || begins_line(bytes, start));
+    match is_event {
+        true => Ok(start + behind_header(rest).unwrap_or(end)),
+        false => Err(start + end),
+    }
+}
+
+/// Whether there is nothing in the line before `at`.
+fn begins_line(bytes: &[u8], at: usize) -> bool {
+    let before = bytes[..at].iter().rfind(|b| !matches!(b, b' ' | b'\t' | b'\r' | 0));
+    before.is_none_or(|b| *b == b'\n')
+}
+
+/// The first brace behind a syslog header: not in the values of its structured data, as in
+/// `<13>1 … [id name="{value}"] {`.
+fn behind_header(line: &[u8]) -> Option<usize> {
+    if line.first() != Some(&b'<') {
+        return None;
+    }
+    let (mut at, mut in_value) = (0, false);
+    loop {
+        match *line.get(at)? {
+            b'\n' => return None,
+            b'{' if !in_value => return Some(at),
+            b'\\' if in_value => at += 1,
+            b'"' if in_value => in_value = false,
+            b'"' => in_value = line[at - 1] == b'=',
+            _ => {}
+        }
+        at += 1;
     }
 }
 
@@ -122,6 +150,13 @@ mod tests {
             ("none\n@cee: {x}", &["none", "@cee: {x}"]),
             ("[[[", &["[["]),
             ("[],[]\0\r\n", &[]),
+            // What stands between events is a piece of its own, but for headers.
+            ("[{x},3,{y}]", &["{x},3,{y}]"]),
+            ("[3,{x},null]", &["3,", "{x},null]"]),
+            ("[[1,2],{x}]", &["[1,2],", "{x}"]),
+            ("{x}\n<1>a {y}\n b:{z}", &["{x}", "<1>a {y}", "b:{z}"]),
+            (r#"<1>1 - [a b="{\"}" c="}{"] d {x}"#, &[r#"<1>1 - [a b="{\"}" c="}{"] d {x}"#]),
+            (r#"<1>5" {"x"}"#, &[r#"<1>5" {"x"}"#]),
         ] {
             assert_eq!(pieces(message), expected, "{message}");
         }

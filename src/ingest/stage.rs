@@ -269,9 +269,39 @@ fn int_limit(schema: &Schema, field: usize) -> u64 {
     if !schema.summaries.iter().flat_map(|s| &s.aggregates).any(is_quantile) {
         return u64::MAX;
     }
-    let one = match schema.fields[field].kind {
-        FieldType::Decimal(scale) => 10u64.checked_pow(u32::from(scale)),
-        _ => Some(1),
-    };
-    one.and_then(|one| one.checked_mul(limits::FLOAT_LIMIT)).unwrap_or(u64::MAX)
+    limit_of(match schema.fields[field].kind {
+        FieldType::Decimal(scale) => scale,
+        _ => 0,
+    })
+}
+
+/// The least int that stands, with so many decimals, for a float out of range.
+fn limit_of(scale: u8) -> u64 {
+    let one = 10u64.checked_pow(u32::from(scale));
+    let limit = one.zip(one.and_then(|one| one.checked_mul(limits::FLOAT_LIMIT)));
+    let Some((one, mut limit)) = limit else { return u64::MAX };
+    // The last ones below it are rounded to it.
+    while (limit - 1) as f64 / one as f64 >= limits::FLOAT_LIMIT as f64 {
+        limit -= 1;
+    }
+    limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_accepted_for_quantiles_has_a_fixed_point_form() {
+        for scale in 0..=18 {
+            let limit = limit_of(scale);
+            let float = |int: u64| int as f64 / 10f64.powi(i32::from(scale));
+            let greatest = limit.saturating_sub(1).min(i64::MAX as u64);
+            assert!(sketches::fixed::to_fixed(float(greatest)).is_some(), "{scale}");
+            if limit < i64::MAX as u64 {
+                assert!(sketches::fixed::to_fixed(float(limit)).is_none(), "{scale}");
+            }
+        }
+        assert_eq!(limit_of(1), 10 << 40);
+    }
 }

@@ -7,7 +7,7 @@ use super::Work;
 use super::plan::{self, Plan};
 use super::prepare::{Prepared, Preparer};
 use crate::config::Schema;
-use crate::event::{Batch, Bitmap, Date, DayZone};
+use crate::event::{Batch, Bitmap};
 use crate::metrics::Metrics;
 
 /// One event for one row.
@@ -57,7 +57,6 @@ pub struct Touched {
 /// Prepares and splits batches of one schema.
 pub struct Splitter {
     preparer: Preparer,
-    zone: DayZone,
     seen: Bitmap,
     scratch: Bitmap,
     order: Vec<u32>,
@@ -69,7 +68,6 @@ impl Splitter {
     pub fn new(schema: &Schema) -> Self {
         Self {
             preparer: Preparer::new(schema),
-            zone: DayZone::new(&schema.zone),
             seen: Bitmap::default(),
             scratch: Bitmap::default(),
             order: Vec::new(),
@@ -78,16 +76,7 @@ impl Splitter {
     }
 
     /// Fills `work` from its batch. Returns the tables that it changes.
-    ///
-    /// `deleted` has for each summary the day before which everything was deleted: of a day
-    /// that is gone, its late events would be taken for the whole.
-    pub fn split(
-        &mut self,
-        plan: &Plan,
-        deleted: &[Date],
-        work: &mut Work,
-        metrics: &Metrics,
-    ) -> &[Touched] {
+    pub fn split(&mut self, plan: &Plan, work: &mut Work, metrics: &Metrics) -> &[Touched] {
         let Work { batch, prepared, routes } = work;
         self.preparer.prepare(plan, batch, prepared);
         for route in routes.iter_mut() {
@@ -96,11 +85,8 @@ impl Splitter {
         }
         self.touched.clear();
         self.sort_by_day(batch);
-        let today = self.zone.day(batch.arrival_us);
-        for (at, summary) in plan.summaries.iter().enumerate() {
+        for at in 0..plan.summaries.len() {
             self.see(plan, at, batch.len(), prepared);
-            let retained = summary.retain_days.map_or(Date::MIN, |days| today.saturating_sub(days));
-            let oldest = retained.max(deleted[at]);
             let mut start = 0;
             while start < self.order.len() {
                 let day = batch.day[self.order[start] as usize];
@@ -110,7 +96,7 @@ impl Splitter {
                 let events = &self.order[start..end];
                 start = end;
                 let seen = events.iter().filter(|&&e| self.seen.get(e as usize));
-                if day < oldest {
+                if day < batch.first_days[at] {
                     metrics.summaries[at].1.expired.add(seen.count() as u64);
                     continue;
                 }

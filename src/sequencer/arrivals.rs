@@ -1,33 +1,23 @@
 //! When batches arrive. The clock of a machine is set now and then, also wrongly: arrivals
 //! follow it all the same, since nobody here knows better, but nothing is deleted by a clock
-//! that has only just leaped.
+//! that was only just set.
 //!
-//! In: the handed-in clock. Out: arrivals, and whether the clock has stood long enough to
-//! delete much by it.
+//! In: the handed-in clock. Out: arrivals, and whether the clock may be deleted by.
 
 use jiff::Timestamp;
 
-use crate::clock::{Clock, LEAP_US};
-
-/// How long a clock that leaped must go on from there until it is believed.
-const BELIEVED_AFTER_US: i64 = 600_000_000;
+use crate::clock::{BELIEVED_AFTER_US, Clock, LEAP_US, WatchedClock};
 
 /// Stamps arrivals.
 pub(super) struct Arrivals {
-    clock: Clock,
+    clock: WatchedClock,
     last_us: i64,
-    /// What the clock showed when it was last read, and the steady time then.
-    shown_us: i64,
-    steady_us: i64,
-    /// The steady time of the last leap, or of the start.
-    leaped_us: i64,
 }
 
 impl Arrivals {
     /// Arrivals that go on behind one of an earlier run, in microseconds since 1970.
     pub(super) fn new(clock: Clock, last_us: i64) -> Self {
-        let (shown_us, steady_us) = (clock.now_us(), clock.steady_us());
-        Self { clock, last_us, shown_us, steady_us, leaped_us: steady_us }
+        Self { clock: WatchedClock::new(clock), last_us }
     }
 
     /// The last arrival, in microseconds since 1970.
@@ -38,31 +28,25 @@ impl Arrivals {
     /// The arrival of what comes now, in microseconds since 1970: never before the last one,
     /// unless the clock was set back by an hour or more.
     pub(super) fn now_us(&mut self) -> i64 {
-        let (now_us, steady_us) = (self.clock.now_us(), self.clock.steady_us());
-        let expected_us = self.shown_us.saturating_add(steady_us - self.steady_us);
-        (self.shown_us, self.steady_us) = (now_us, steady_us);
-        if now_us.abs_diff(expected_us) >= LEAP_US.unsigned_abs() {
-            self.leaped_us = steady_us;
-            let (from, to) = (instant(expected_us), instant(now_us));
+        let reading = self.clock.read();
+        if let Some(from_us) = reading.set_from_us {
+            let (from, to) = (instant(from_us), instant(reading.now_us));
             let minutes = BELIEVED_AFTER_US / 60_000_000;
-            tracing::warn!(%from, %to, "the clock leaped; arrivals follow it, and more than a \
-                week beyond retention is deleted once it has stood for {minutes} minutes");
+            tracing::warn!(%from, %to, "the clock was set; arrivals follow it, but nothing is \
+                deleted or published by it for {minutes} minutes");
         }
-        if now_us < self.last_us && self.last_us - now_us < LEAP_US {
-            return self.last_us;
+        if self.last_us - reading.now_us >= LEAP_US {
+            let (from, to) = (instant(self.last_us), instant(reading.now_us));
+            tracing::warn!(%from, %to, "arrivals go back with the clock");
+            self.last_us = reading.now_us;
         }
-        if now_us < self.last_us {
-            let (from, to) = (instant(self.last_us), instant(now_us));
-            tracing::warn!(%from, %to, "the clock was set back; arrivals go back with it");
-        }
-        self.last_us = now_us;
-        now_us
+        self.last_us = self.last_us.max(reading.now_us);
+        self.last_us
     }
 
-    /// Whether the clock has gone on for ten minutes since the start or since it last leaped.
-    pub(super) fn has_stood(&mut self) -> bool {
-        self.now_us();
-        self.steady_us - self.leaped_us >= BELIEVED_AFTER_US
+    /// Whether the clock has gone on for ten minutes since the start or since it was set.
+    pub(super) fn has_stood(&self) -> bool {
+        self.clock.has_stood()
     }
 }
 
@@ -75,8 +59,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
     fn arrivals_follow_the_clock_and_go_back_with_it_by_an_hour_or_more_only() {
@@ -95,25 +77,5 @@ mod tests {
         // Another run goes on behind it, and follows as well.
         assert_eq!(Arrivals::new(clock.clone(), start_us * 2 + 5).now_us(), start_us * 2 + 5);
         assert_eq!(Arrivals::new(clock, start_us * 3).now_us(), start_us * 2);
-    }
-
-    #[test]
-    fn a_clock_is_believed_after_ten_minutes() {
-        let clock = Clock::manual(1_000 * LEAP_US);
-        let mut arrivals = Arrivals::new(clock.clone(), 0);
-        assert!(!arrivals.has_stood());
-        clock.advance(HOUR / 6);
-        assert!(arrivals.has_stood());
-        // Time that passes is no leap, however much of it.
-        clock.advance(HOUR * 5_000);
-        assert!(arrivals.has_stood());
-        for to_us in [9_000 * LEAP_US, 1_000 * LEAP_US] {
-            clock.set(to_us);
-            assert!(!arrivals.has_stood());
-            clock.advance(HOUR / 6 - Duration::from_secs(1));
-            assert!(!arrivals.has_stood());
-            clock.advance(Duration::from_secs(1));
-            assert!(arrivals.has_stood());
-        }
     }
 }

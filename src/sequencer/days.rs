@@ -53,6 +53,8 @@ pub struct PendingDay {
 
 struct Day {
     record: DayRecord,
+    /// The stored record could not be read: it has still to be added.
+    is_unread: bool,
     residence: Residence,
     /// Changed since the last checkpoint.
     changed: bool,
@@ -64,6 +66,16 @@ impl Day {
     fn is_pending(&self) -> bool {
         self.record.changed_sequence > self.record.published_sequence
     }
+
+    fn add_stored(&mut self, stored: DayRecord) {
+        let DayRecord { events, changed_sequence, changed_us, published_sequence } =
+            &mut self.record;
+        *events += stored.events;
+        *changed_sequence = stored.changed_sequence.max(*changed_sequence);
+        *changed_us = stored.changed_us.max(*changed_us);
+        *published_sequence = stored.published_sequence.max(*published_sequence);
+        self.is_unread = false;
+    }
 }
 
 /// The days that are in memory or wait to be published.
@@ -73,6 +85,9 @@ pub struct Days {
     /// By summary: days before this one were deleted.
     deleted: Vec<Date>,
     days: HashMap<TableId, Day>,
+    /// Deleted since the last checkpoint. Until all shards have forgotten them, a question that
+    /// looked at the store before must not count them twice.
+    gone: Vec<TableId>,
     residences: Residences,
 }
 
@@ -89,12 +104,13 @@ impl Days {
             let residence = Residence::Partial(0);
             days.insert(
                 TableId { summary, day },
-                Day { record, residence, changed: false, bytes: None },
+                Day { record, is_unread: false, residence, changed: false, bytes: None },
             );
         }
         let deleted = summary_numbers.iter().map(|&number| store.deleted_before(number));
         let deleted = deleted.collect::<Result<_, _>>()?;
-        Ok(Self { store, summary_numbers, deleted, days, residences: Residences::default() })
+        let (gone, residences) = (Vec::new(), Residences::default());
+        Ok(Self { store, summary_numbers, deleted, days, gone, residences })
     }
 
     /// For questions.
@@ -105,7 +121,8 @@ impl Days {
     /// Notes that all rows of a day were loaded into memory.
     pub fn set_loaded(&mut self, id: TableId, record: DayRecord) {
         let residence = Residence::Full;
-        self.days.insert(id, Day { record, residence, changed: false, bytes: None });
+        self.days
+            .insert(id, Day { record, is_unread: false, residence, changed: false, bytes: None });
         self.residences.set(id, Some(residence));
     }
 
@@ -129,8 +146,12 @@ impl Days {
     pub fn take_changed(&mut self) -> Vec<(u32, i32, DayRecord, bool)> {
         let mut changed = Vec::new();
         for (id, day) in self.days.iter_mut().filter(|(_, d)| d.changed) {
-            day.changed = false;
             let number = self.summary_numbers[id.summary];
+            if day.is_unread {
+                let Ok(stored) = self.store.day(number, id.day) else { continue };
+                day.add_stored(stored.unwrap_or_default());
+            }
+            day.changed = false;
             changed.push((number, id.day, day.record, day.is_pending()));
         }
         changed
@@ -188,6 +209,7 @@ impl Days {
             *sizes.entry(report.id).or_default() += report.bytes;
         }
         let residences = &self.residences;
+        self.gone.drain(..).for_each(|id| residences.set(id, None));
         self.days.retain(|id, day| {
             day.bytes = sizes.get(id).copied();
             let settled = matches!(day.residence, Residence::Partial(from) if from < checkpoint);
@@ -231,48 +253,48 @@ impl Days {
         day.changed = true;
     }
 
-    /// The oldest and the newest day of a summary that the store has rows of.
+    /// The day before which a summary's days were deleted.
+    pub fn deleted_before(&self, summary: usize) -> Date {
+        self.deleted[summary]
+    }
+
+    /// Deletes the days of a summary before a day, from the store and from here. Returns the
+    /// first and the last of them; none: there were none.
     ///
     /// # Errors
-    /// Where the store cannot be read.
-    pub fn stored(&self, summary: usize) -> Result<Option<(Date, Date)>, StoreError> {
+    /// Where the store cannot be read or written.
+    pub fn delete_before(
+        &mut self,
+        summary: usize,
+        before: Date,
+    ) -> Result<Option<(Date, Date)>, StoreError> {
         let number = self.summary_numbers[summary];
-        Ok(self.store.oldest_day(number)?.zip(self.store.newest_day(number)?))
-    }
-
-    /// By summary: the day before which everything was deleted.
-    pub fn deleted(&self) -> &[Date] {
-        &self.deleted
-    }
-
-    /// Deletes the days of a summary before a day, from the store and from here.
-    ///
-    /// # Errors
-    /// Where the store cannot be written.
-    pub fn delete_before(&mut self, summary: usize, before: Date) -> Result<(), StoreError> {
-        self.store.delete_before(self.summary_numbers[summary], before)?;
-        self.deleted[summary] = self.deleted[summary].max(before);
-        let residences = &self.residences;
-        self.days.retain(|id, _| {
-            let keep = id.summary != summary || id.day >= before;
-            if !keep {
-                residences.set(*id, None);
-            }
-            keep
-        });
-        Ok(())
+        let stored = self.store.first_day(number)?.zip(self.store.last_day(number, before)?);
+        let Some((first, last)) = stored.filter(|(first, _)| *first < before) else {
+            return Ok(None);
+        };
+        // Only up to there: a later day that never was is welcome, should the clock be wrong.
+        self.store.delete_before(number, last + 1)?;
+        self.deleted[summary] = last + 1;
+        let Self { days, gone, .. } = self;
+        gone.extend(
+            days.extract_if(|id, _| id.summary == summary && id.day <= last).map(|(id, _)| id),
+        );
+        Ok(Some((first, last)))
     }
 }
 
 fn look_up(store: &Store, number: u32, day: i32) -> Day {
-    let (record, residence) = match store.day(number, day) {
-        Ok(None) => (DayRecord::default(), Residence::Full),
-        Ok(Some(record)) => (record, Residence::Partial(0)),
+    let (stored, is_unread) = match store.day(number, day) {
+        Ok(stored) => (stored, false),
         Err(error) => {
-            // Treating it as partly in the store is right in either case.
             tracing::error!(%error, "a day's record cannot be read");
-            (DayRecord::default(), Residence::Partial(0))
+            (None, true)
         }
     };
-    Day { record, residence, changed: false, bytes: None }
+    // To ask the store for rows that it does not have is right as well.
+    let is_stored = stored.is_some() || is_unread;
+    let residence = if is_stored { Residence::Partial(0) } else { Residence::Full };
+    let record = stored.unwrap_or_default();
+    Day { record, is_unread, residence, changed: false, bytes: None }
 }

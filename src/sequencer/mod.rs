@@ -20,7 +20,7 @@ use crossbeam_channel::{Receiver as ChannelReceiver, Sender, TrySendError};
 
 use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, Schema};
-use crate::event::{Batch, DayZone};
+use crate::event::{Batch, Date, DayZone};
 use crate::ingest::socket::{Received, Receiver, WakeUp};
 use crate::ingest::suspend;
 use crate::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
@@ -33,7 +33,6 @@ use crate::store::writer::WriteOrder;
 use crate::store::{CheckpointResult, Store};
 use arrivals::Arrivals;
 use checkpoints::Checkpoints;
-use retention::Retired;
 
 pub use days::{Days, PendingDay, Residences};
 
@@ -112,7 +111,8 @@ pub struct Sequencer {
     next_sequence: u64,
     arrivals: Arrivals,
     zone: DayZone,
-    retired: Retired,
+    /// The day on which everything that was old then had been deleted.
+    retired: Date,
     checkpoints: Checkpoints,
 }
 
@@ -131,7 +131,7 @@ impl Sequencer {
             arrivals: Arrivals::new(parts.clock.clone(), position.arrival_us),
             checkpoints: Checkpoints::new(position.checkpoint, parts.config.checkpoint_interval_us),
             zone,
-            retired: Retired::new(parts.plan.summaries.len()),
+            retired: Date::MIN,
             schema,
             parts,
         };
@@ -244,9 +244,15 @@ impl Sequencer {
         }
     }
 
-    /// Stamps the open batch, which is empty, with the time.
+    /// Stamps the open batch, which is empty, with the time and what it decides.
     fn open_batch(&mut self) {
-        self.open.batch.arrival_us = self.arrivals.now_us();
+        let now_us = self.arrivals.now_us();
+        let today = self.zone.day(now_us);
+        let Self { parts, open, .. } = self;
+        open.batch.arrival_us = now_us;
+        for (summary, day) in open.batch.first_days.iter_mut().enumerate() {
+            *day = retention::first_day(parts, summary, today);
+        }
         self.opened = Stopwatch::start();
     }
 
@@ -260,9 +266,7 @@ impl Sequencer {
         self.open.batch.fingerprint = self.parts.fingerprint;
         self.next_sequence += events;
         // Here the batch will be journaled, and then its duplicates taken out.
-        let Self { parts, splitter, open, .. } = self;
-        let deleted = parts.days.deleted();
-        let touched = splitter.split(&parts.plan, deleted, open, &parts.metrics);
+        let touched = self.splitter.split(&self.parts.plan, &mut self.open, &self.parts.metrics);
         let arrival_us = self.open.batch.arrival_us;
         let mut partial = Vec::new();
         for t in touched {

@@ -39,9 +39,9 @@ impl Rule {
 
     /// Whether a day that has changed since it was published is to be published now.
     ///
-    /// `awaited` says that it was known before it closed, or has been since the start of
-    /// the program: then it is published at once, so that late events, however steadily
-    /// they come, do not put off the first publication.
+    /// `awaited` says that it was known before it closed and has not been published since, or
+    /// was never published when the program started: then it is published at once, so that late
+    /// events, however steadily they come, do not put off the first publication.
     pub fn is_due(&self, day: i32, record: &DayRecord, awaited: bool, now_us: i64) -> bool {
         if !self.is_closed(day, now_us) {
             return false;
@@ -51,10 +51,11 @@ impl Rule {
             // The clock was wrong when it changed.
             quiet_for_us = i64::MAX;
         }
-        match is_published(record) {
-            true => quiet_for_us >= self.quiet_us,
-            false => awaited || quiet_for_us >= self.quiet_us.min(SETTLE_US),
-        }
+        let needed_us = match is_published(record) {
+            true => self.quiet_us,
+            false => self.quiet_us.min(SETTLE_US),
+        };
+        awaited || quiet_for_us >= needed_us
     }
 }
 
@@ -113,7 +114,8 @@ mod tests {
             (never, false, "2026-12-01T12:00:00Z", "2026-12-01T12:00:05Z", true),
             // A published day that changed, once it is quiet.
             (published, false, "2026-12-01T12:00:00Z", "2026-12-01T12:00:59Z", false),
-            (published, true, "2026-12-01T12:00:00Z", "2026-12-01T12:00:59Z", false),
+            // One that was published too early, at once.
+            (published, true, "2026-12-01T12:00:00Z", "2026-12-01T12:00:00Z", true),
             (published, false, "2026-12-01T12:00:00Z", "2026-12-01T12:01:00Z", true),
             // A clock that was set back is waited for, but not for long.
             (published, false, "2026-12-01T12:00:00Z", "2026-12-01T11:00:01Z", false),

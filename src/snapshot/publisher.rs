@@ -18,7 +18,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use super::due::{Rule, is_published};
 use super::export::{Exporter, Failure, Order};
 use super::revision::Published;
-use crate::clock::Clock;
+use crate::clock::{Clock, WatchedClock};
 use crate::config::Config;
 use crate::event::date;
 use crate::ingest::socket::Waker;
@@ -76,10 +76,12 @@ pub struct Parts {
 pub struct Publisher {
     parts: Parts,
     rule: Rule,
+    clock: WatchedClock,
     looked_us: Option<i64>,
     /// The last round made way for a request.
     interrupted: bool,
-    /// Days never published that were known before they closed, or at the start.
+    /// Days that were known before they closed, and have not been published since; and those
+    /// never published that were known at the start.
     awaited: HashSet<TableId>,
     /// Days whose publication failed, and when.
     failed_us: HashMap<TableId, i64>,
@@ -90,6 +92,7 @@ impl Publisher {
     pub fn new(parts: Parts) -> Self {
         Self {
             rule: Rule::new(&parts.config.schema.zone, &parts.config.snapshots),
+            clock: WatchedClock::new(parts.clock.clone()),
             looked_us: None,
             interrupted: false,
             awaited: parts
@@ -130,9 +133,10 @@ impl Publisher {
         self.parts.stop.load(Ordering::Relaxed)
     }
 
-    /// Publishes what is due, if the clock has moved since the last look.
+    /// Publishes what is due, if the clock has moved since the last look. By a clock that was
+    /// only just set, no day is.
     fn look(&mut self) {
-        let now_us = self.parts.clock.now_us();
+        let now_us = self.clock.read().now_us;
         let is_early = self.looked_us.is_some_and(|at| now_us.abs_diff(at) < LOOK_US);
         if is_early && !self.interrupted {
             return;
@@ -140,7 +144,7 @@ impl Publisher {
         let Some(pending) = self.ask(Request::PendingDays) else { return };
         let due = self.choose(&pending, now_us);
         (self.looked_us, self.interrupted) = (Some(now_us), false);
-        if !due.is_empty() {
+        if !due.is_empty() && !self.clock.is_doubtful() {
             self.publish(&due, now_us);
         }
     }
@@ -148,8 +152,9 @@ impl Publisher {
     /// The days that are due, oldest first.
     fn choose(&mut self, pending: &[PendingDay], now_us: i64) -> Vec<TableId> {
         let Self { rule, awaited, failed_us, .. } = self;
-        let never = pending.iter().filter(|p| !is_published(&p.record));
-        *awaited = never
+        // Also one that was published: it was by a clock that was wrong.
+        *awaited = pending
+            .iter()
             .map(|p| p.id)
             .filter(|id| awaited.contains(id) || !rule.is_closed(id.day, now_us))
             .collect();
@@ -258,6 +263,7 @@ impl Publisher {
                     }
                 }
                 if complete {
+                    self.awaited.remove(&id);
                     self.tell(Request::Published(id, reader.position.sequence));
                 }
             }

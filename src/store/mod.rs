@@ -160,23 +160,23 @@ impl Store {
         Ok(pending)
     }
 
-    /// The newest day that has rows of a summary.
+    /// The first day that has rows of a summary.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn newest_day(&self, summary: u32) -> Result<Option<Date>, StoreError> {
+    pub fn first_day(&self, summary: u32) -> Result<Option<Date>, StoreError> {
         let mut iter = self.db.raw_iterator();
-        iter.seek_for_prev(Record::Day(summary, Date::MAX).key());
+        iter.seek(Record::Day(summary, Date::MIN).key());
         self.day_at(&iter, summary)
     }
 
-    /// The oldest day that has rows of a summary.
+    /// The last day before `before` that has rows of a summary.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn oldest_day(&self, summary: u32) -> Result<Option<Date>, StoreError> {
+    pub fn last_day(&self, summary: u32, before: Date) -> Result<Option<Date>, StoreError> {
         let mut iter = self.db.raw_iterator();
-        iter.seek(Record::Day(summary, Date::MIN).key());
+        iter.seek_for_prev(Record::Day(summary, before.saturating_sub(1)).key());
         self.day_at(&iter, summary)
     }
 

@@ -134,7 +134,7 @@ impl Registry {
                 registry.summaries.push(RegisteredSummary::new(next, &summary.name, &definition));
                 continue;
             };
-            if store.newest_day(known.number)?.is_none() {
+            if store.first_day(known.number)?.is_none() {
                 *known = RegisteredSummary::new(known.number, &summary.name, &definition);
                 continue;
             }

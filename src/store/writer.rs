@@ -4,6 +4,7 @@
 //! third of the CPU of writing through it: no memtable, no second copy, no flush.)
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -100,16 +101,25 @@ struct Files<'a> {
     store: &'a Store,
     options: &'a Options,
     folder: PathBuf,
+    /// By shard, the one that is being written. A shard's generations come one after the other,
+    /// so that not more are open than there are shards, however often checkpoints failed.
+    open: BTreeMap<usize, OpenFile<'a>>,
     /// By generation, then shard: rows of a later generation were made later.
-    open: BTreeMap<(u64, usize), (PathBuf, SstFileWriter<'a>)>,
+    finished: BTreeMap<(u64, usize), PathBuf>,
     error: Option<String>,
+}
+
+struct OpenFile<'a> {
+    generation: u64,
+    path: PathBuf,
+    writer: SstFileWriter<'a>,
 }
 
 impl<'a> Files<'a> {
     fn new(store: &'a Store, options: &'a Options, number: u64) -> Self {
         let folder = store.staging_folder().join(number.to_string());
         let error = std::fs::create_dir_all(&folder).err().map(|e| e.to_string());
-        Self { store, options, folder, open: BTreeMap::new(), error }
+        Self { store, options, folder, open: BTreeMap::new(), finished: BTreeMap::new(), error }
     }
 
     /// Writes the rows of a piece; after a first error, nothing any more.
@@ -120,13 +130,18 @@ impl<'a> Files<'a> {
     }
 
     fn try_add(&mut self, piece: &Piece) -> Result<(), rocksdb::Error> {
-        let file = (piece.generation, piece.shard);
-        if !self.open.contains_key(&file) {
-            let path = self.folder.join(format!("{}-{}.sst", piece.generation, piece.shard));
-            let writer = create(self.options, &path)?;
-            self.open.insert(file, (path, writer));
+        let Piece { generation, shard, .. } = *piece;
+        if self.open.get(&shard).is_some_and(|file| file.generation != generation) {
+            self.finish(shard)?;
         }
-        let Some((_, writer)) = self.open.get_mut(&file) else { return Ok(()) };
+        let writer = match self.open.entry(shard) {
+            Entry::Occupied(file) => &mut file.into_mut().writer,
+            Entry::Vacant(place) => {
+                let path = self.folder.join(format!("{generation}-{shard}.sst"));
+                let writer = create(self.options, &path)?;
+                &mut place.insert(OpenFile { generation, path, writer }).writer
+            }
+        };
         let mut rest = piece.bytes.as_slice();
         for &(key, value, unite) in &piece.rows {
             let (key, after) = rest.split_at(key as usize);
@@ -134,6 +149,15 @@ impl<'a> Files<'a> {
             rest = after;
             if unite { writer.merge(key, value)? } else { writer.put(key, value)? }
         }
+        Ok(())
+    }
+
+    fn finish(&mut self, shard: usize) -> Result<(), rocksdb::Error> {
+        let Some(OpenFile { generation, path, mut writer }) = self.open.remove(&shard) else {
+            return Ok(());
+        };
+        writer.finish()?;
+        self.finished.insert((generation, shard), path);
         Ok(())
     }
 
@@ -148,11 +172,9 @@ impl<'a> Files<'a> {
     }
 
     fn try_commit(&mut self, order: &WriteOrder) -> Result<(), rocksdb::Error> {
-        let mut paths = Vec::with_capacity(self.open.len() + 1);
-        for (_, (path, mut writer)) in std::mem::take(&mut self.open) {
-            writer.finish()?;
-            paths.push(path);
-        }
+        let shards: Vec<usize> = self.open.keys().copied().collect();
+        shards.into_iter().try_for_each(|shard| self.finish(shard))?;
+        let mut paths: Vec<PathBuf> = std::mem::take(&mut self.finished).into_values().collect();
         let records = self.folder.join("records.sst");
         let mut writer = create(self.options, &records)?;
         for (key, value) in entries(order) {
@@ -193,4 +215,41 @@ fn entries(order: &WriteOrder) -> Entries {
 fn json(value: &impl serde::Serialize) -> Vec<u8> {
     // These records are plain structs of numbers, which have a JSON form.
     serde_json::to_vec(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(generation: u64, shard: usize) -> Piece {
+        let (key, value) = (crate::key::prefix(1, generation as i32), [shard as u8]);
+        let mut bytes = key.to_vec();
+        bytes.push(shard as u8);
+        bytes.extend(value);
+        let rows = vec![(key.len() as u32 + 1, 1, false)];
+        Piece { number: 9, shard, generation, bytes, rows, last: None }
+    }
+
+    #[test]
+    fn as_many_files_are_open_as_there_are_shards_however_many_checkpoints_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let options = options();
+        let mut files = Files::new(&store, &options, 9);
+        for generation in 1..=50 {
+            (0..2).for_each(|shard| files.add(&piece(generation, shard)));
+        }
+        let links = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+        let open = links.filter_map(|link| std::fs::read_link(link.path()).ok());
+        assert_eq!(open.filter(|path| path.starts_with(&files.folder)).count(), 2);
+        let position = Position { checkpoint: 9, ..Position::default() };
+        files.commit(&WriteOrder { position, days: Vec::new() }).unwrap();
+        assert_eq!(store.position().unwrap(), position);
+        let reader = store.reader().unwrap();
+        for generation in 1..=50 {
+            let mut rows = reader.rows(1, generation, &[]);
+            (0..2).for_each(|_| assert!(rows.next().unwrap().is_some()));
+            assert!(rows.next().unwrap().is_none());
+        }
+    }
 }
