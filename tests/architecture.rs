@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use summarizer::config::Config;
+
 /// Reading order and direction of dependency: a room uses the rooms before it. The first
 /// line are helpers, which know nothing of events.
 const ROOMS: [&str; 19] = [
@@ -49,6 +51,7 @@ const ABSENCES: [(&str, &[&str]); 15] = [
         "std::fs",
         &[
             "config/mod",
+            "config/paths",
             "ingest/dead_letters",
             "ingest/suspend",
             "store",
@@ -188,7 +191,13 @@ fn every_room_is_in_the_order_that_the_document_tells() {
     }
     let lib = std::fs::read_to_string(root().join("src/lib.rs")).expect("it is there");
     let modules = lib.lines().filter_map(|l| l.strip_prefix("pub mod ")?.strip_suffix(';'));
-    modules.for_each(|room| assert!(ROOMS.contains(&room), "room {room} is not in the list"));
+    for room in modules {
+        assert!(ROOMS.contains(&room), "room {room} is not in the list");
+        // Who wants to hear more of one may name it.
+        let text = std::fs::read_to_string(root().join("schemas/wikipedia.toml")).unwrap();
+        let text = format!("{text}\n[log]\nlevel = \"info,summarizer::{room}=debug\"");
+        Config::parse(&text, Path::new("log.toml")).unwrap();
+    }
 }
 
 #[test]

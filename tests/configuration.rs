@@ -22,7 +22,7 @@ const LINES: [&str; 13] = [
 ];
 
 /// The line that is replaced, by what, where the fault is, and what has to be said of it.
-const CASES: [(usize, &str, usize, &str); 66] = [
+const CASES: [(usize, &str, usize, &str); 73] = [
     (
         12,
         "dimensions = []\naggregates = [{ name = \"n\", count = true }, { name = \"n\", quantile = \"ms\" }]",
@@ -75,6 +75,13 @@ const CASES: [(usize, &str, usize, &str); 66] = [
         1,
         "is not an address such as",
     ),
+    (0, "log.level = \"sumarizer=debug\"\n[event]", 1, "expected summarizer, or one such as"),
+    (0, "log.level = \"info,summarizer::stor=debug\"\n[event]", 1, "did you mean \"store\"?"),
+    (0, "log.level = \"info,summarizer::store=\"\n[event]", 1, "\"\" is not one of off"),
+    (0, "data_dir = \"Cargo.toml/x\"\n[event]", 1, "Cargo.toml is no folder; name another"),
+    (0, "shards = 1\ningest.zmq.state_file = \"no/x\"\n[event]", 2, "no does not exist"),
+    (0, "query.zmq.bind = \"ipc://Cargo.toml\"\n[event]", 1, "is no socket: move it away"),
+    (0, "ingest.zmq.bind = \"ipc://no/x\"\n[event]", 1, "no does not exist; make it a folder"),
     (1, r#"zone = "UTC""#, 1, "time"),
     (1, r#"time = { field = "ts" }"#, 2, "format"),
     (1, r#"time = { field = "ts", format = "unix" }"#, 2, "unix_ms"),

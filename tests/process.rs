@@ -223,9 +223,9 @@ fn what_stands_in_the_way_is_said_in_one_line() {
     std::fs::write(other.path().join("file"), "").unwrap();
     let blocked = other.path().join("file/data");
     let line = refused(serve(other.path()).arg("--data-dir").arg(&blocked));
-    assert!(line.contains("data_dir") && line.contains("cannot be used"), "{line}");
+    assert!(line.contains("--data-dir") && line.contains("cannot be made"), "{line}");
     let line = refused(serve(other.path()).arg("--data-dir").arg(other.path().join("file")));
-    assert!(line.contains("is a file"), "{line}");
+    assert!(line.contains("is no folder"), "{line}");
     let state = "state_file = \"/nowhere/state\"\n[query.zmq]";
     std::fs::write(other.path().join("s.toml"), config(other.path()).replace("[query.zmq]", state))
         .unwrap();

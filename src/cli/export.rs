@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::query::ask;
 use super::{Configured, say};
 use crate::clock::{Clock, Stopwatch};
-use crate::config::Config;
+use crate::config::{Config, Purpose};
 use crate::event::parse_date;
 use crate::server::{Server, question_address};
 use crate::store::Store;
@@ -50,7 +50,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if parse_date(&args.day).is_none() {
         bail!("--day {} is not a day; expected one such as 2026-11-20", args.day);
     }
-    let config = args.configured.load()?;
+    let config = args.configured.load(Purpose::Publish)?;
     let folder = &config.data_dir;
     if !folder.is_dir() {
         bail!("{} is not a folder; name that of the server with --data-dir", folder.display());

@@ -16,10 +16,9 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write, stderr, stdout};
 use std::path::PathBuf;
 
-use anyhow::Context;
-use clap::builder::NonEmptyStringValueParser;
+use anyhow::{Context, anyhow};
 
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, Purpose, check_folder};
 
 /// Which configuration, of the commands that need one.
 #[derive(clap::Args)]
@@ -28,21 +27,20 @@ pub struct Configured {
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
     /// Where data lives, instead of `data_dir` of the configuration
-    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
-    data_dir: Option<String>,
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 impl Configured {
-    /// Loads it.
+    /// Loads it, for a purpose.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn load(&self) -> Result<Config, ConfigError> {
-        let mut config = Config::load(&self.config)?;
+    pub fn load(&self, purpose: Purpose) -> anyhow::Result<Config> {
         if let Some(folder) = &self.data_dir {
-            config.data_dir = folder.into();
+            check_folder(folder).map_err(|message| anyhow!("--data-dir: {message}"))?;
         }
-        Ok(config)
+        Ok(Config::load_for(purpose, &self.config, self.data_dir.as_deref())?)
     }
 }
 

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::Configured;
 use crate::clock::Clock;
-use crate::config::Log;
+use crate::config::{Log, Purpose};
 use crate::server::Server;
 
 /// Take in events and answer questions until SIGTERM or SIGINT
@@ -32,7 +32,7 @@ pub struct Args {
 /// # Errors
 /// Where the server does not start or does not end well.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let config = args.configured.load()?;
+    let config = args.configured.load(Purpose::Serve)?;
     start_log(&config.log)?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGTERM, SIGINT] {

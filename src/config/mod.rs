@@ -4,8 +4,11 @@
 //! In: the path of a TOML file. Out: a [`Config`], or one [`ConfigError`] that names the
 //! file, the line, the key and what was expected. Knows no sockets and no stored data.
 
+mod addresses;
 mod definition;
+mod error;
 mod formula;
+mod paths;
 mod predicate;
 mod resolve;
 mod resolve_aggregates;
@@ -22,7 +25,10 @@ use jiff::tz::TimeZone;
 use sketches::unique::Family;
 
 pub use definition::{AggregateDefinition, Definition, DimensionDefinition};
+pub use error::ConfigError;
+pub(crate) use error::{Problem, suggestion};
 pub use formula::{Formula, Output, Part};
+pub use paths::check_folder;
 pub use predicate::{Comparison, Like, Operand, Ordered, Predicate};
 pub use units::{parse_bytes, parse_micros};
 
@@ -399,33 +405,14 @@ impl Summary {
     }
 }
 
-/// One thing wrong with the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
-    /// The file.
-    pub file: PathBuf,
-    /// Line, from 1; 0 where no line is at fault.
-    pub line: usize,
-    /// The key, such as `summary.placements.dimensions`.
-    pub key: String,
-    /// What is wrong and what was expected.
-    pub message: String,
+/// What a configuration is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To serve: its sockets and files must be possible.
+    Serve,
+    /// To publish what is stored: nobody connects.
+    Publish,
 }
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.file.display())?;
-        if self.line > 0 {
-            write!(out, ":{}", self.line)?;
-        }
-        if !self.key.is_empty() {
-            write!(out, ": {}", self.key)?;
-        }
-        write!(out, ": {}", self.message)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 impl Config {
     /// Reads and resolves a file.
@@ -433,13 +420,25 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_for(Purpose::Serve, path, None)
+    }
+
+    /// Reads and resolves a file; its data is in another folder than it says, if one is named.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn load_for(
+        purpose: Purpose,
+        path: &Path,
+        data_dir: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| ConfigError {
             file: path.to_owned(),
             line: 0,
             key: String::new(),
             message: format!("cannot be read: {e}; name a readable TOML file with -c FILE"),
         })?;
-        Self::parse(&text, path)
+        resolve::resolve(&text, purpose, data_dir).map_err(|problem| problem.at(&text, path))
     }
 
     /// Resolves the text of a file. `path` is for messages only.
@@ -447,45 +446,6 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        resolve::resolve(text).map_err(|problem| problem.at(text, path))
-    }
-}
-
-/// A problem found while resolving: where in the text, which key, what.
-#[derive(Debug)]
-pub(crate) struct Problem {
-    offset: Option<usize>,
-    key: String,
-    message: String,
-}
-
-impl Problem {
-    /// A problem at a place of the text.
-    pub(crate) fn new(
-        span: std::ops::Range<usize>,
-        key: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Self {
-        Self { offset: Some(span.start), key: key.into(), message: message.into() }
-    }
-
-    fn at(self, text: &str, path: &Path) -> ConfigError {
-        let line = self.offset.map_or(0, |at| 1 + text[..at.min(text.len())].matches('\n').count());
-        ConfigError { file: path.to_owned(), line, key: self.key, message: self.message }
-    }
-}
-
-/// `; did you mean "…"?` where one of `known` is close to `name`, and the list otherwise.
-pub(crate) fn suggestion<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
-    let known: Vec<&str> = known.collect();
-    let close = known
-        .iter()
-        .map(|k| (strsim::damerau_levenshtein(name, k), k))
-        .filter(|(distance, k)| *distance <= 1 + k.len() / 4)
-        .min();
-    match close {
-        Some((_, near)) => format!("did you mean \"{near}\"?"),
-        None if known.is_empty() => "there is none".to_owned(),
-        None => format!("expected one of: {}", known.join(", ")),
+        resolve::resolve(text, Purpose::Serve, None).map_err(|problem| problem.at(text, path))
     }
 }

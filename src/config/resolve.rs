@@ -2,20 +2,56 @@
 //! program here, what an event is and what is summed up in `resolve_events`.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::written::{self, CountOrAuto, OneOrMany, Text};
-use super::{Config, DeadLetters, Format, IngestSockets, Log, Problem, QuerySockets, Snapshots};
-use super::{resolve_events, suggestion, units};
+use super::addresses::{addresses, is_among};
+use super::written::{self, CountOrAuto, Text};
+use super::{
+    Config, DeadLetters, Format, IngestSockets, Log, Problem, Purpose, QuerySockets, Snapshots,
+};
+use super::{paths, resolve_events, suggestion, units};
 use crate::limits;
 
-/// Resolves the text of a file.
-pub(super) fn resolve(text: &str) -> Result<Config, Problem> {
+/// What log levels may be set for: all of it, or a room of `lib.rs`.
+const PROGRAM: &str = env!("CARGO_PKG_NAME");
+const ROOMS: [&str; 18] = [
+    "cli",
+    "clock",
+    "config",
+    "event",
+    "ingest",
+    "key",
+    "limits",
+    "metrics",
+    "output",
+    "partition",
+    "query",
+    "row",
+    "sequencer",
+    "serve",
+    "server",
+    "shard",
+    "snapshot",
+    "store",
+];
+
+/// Resolves the text of a file, with another data folder instead of its own if one is named.
+pub(super) fn resolve(
+    text: &str,
+    purpose: Purpose,
+    data_dir: Option<&Path>,
+) -> Result<Config, Problem> {
     let file: written::File = toml::from_str(text).map_err(|e| syntax_problem(text, &e))?;
     refuse_unbuilt(&file)?;
+    if data_dir.is_none() {
+        paths::check_data_dir(&file)?;
+    }
+    if purpose == Purpose::Serve {
+        paths::check_sockets(&file)?;
+    }
     let asked_at = file.query.zmq.bind.as_ref().map_or(0..0, Spanned::span);
     let (ingest, query) = (ingest(file.ingest.zmq)?, query(file.query.zmq)?);
     let shared = query.bind.iter().find(|a| is_among(a, &ingest.bind));
@@ -24,7 +60,7 @@ pub(super) fn resolve(text: &str) -> Result<Config, Problem> {
         return Err(Problem::new(asked_at, "query.zmq.bind", message));
     }
     Ok(Config {
-        data_dir: data_dir(file.data_dir)?,
+        data_dir: data_dir.map_or_else(|| self::data_dir(file.data_dir), Path::to_owned),
         shards: shards(file.shards)?,
         memory_limit: memory_limit(&file.memory_limit)?,
         ingest,
@@ -168,80 +204,6 @@ pub(super) fn number_or(
     Err(Problem::new(number.span(), key, message))
 }
 
-/// Addresses, each refused unless it stays on this machine or `insecure` says otherwise.
-fn addresses(
-    bind: Option<Spanned<OneOrMany>>,
-    key: &str,
-    default: &str,
-    insecure: bool,
-) -> Result<Vec<String>, Problem> {
-    let Some(bind) = bind else { return Ok(vec![default.to_owned()]) };
-    let span = bind.span();
-    for (at, address) in bind.get_ref().0.iter().enumerate() {
-        if is_among(address, &bind.get_ref().0[..at]) {
-            return Err(Problem::new(span, key, format!("{address} is named twice")));
-        }
-        let local =
-            local_address(address).map_err(|message| Problem::new(span.clone(), key, message))?;
-        if !local && !insecure {
-            let message = format!(
-                "{address} is not on the loopback and CURVE authentication is not built yet; \
-                 bind 127.0.0.1 or set insecure = true to serve anyone who can reach it"
-            );
-            return Err(Problem::new(span, key, message));
-        }
-    }
-    if bind.get_ref().0.is_empty() {
-        return Err(Problem::new(span, key, format!("no address; expected e.g. \"{default}\"")));
-    }
-    Ok(bind.into_inner().0)
-}
-
-/// Whether an address is one of several, also where its path is written in another way.
-fn is_among(address: &str, others: &[String]) -> bool {
-    let place = |address: &str| match address.strip_prefix("ipc://") {
-        Some(path) => std::path::absolute(path).unwrap_or_else(|_| path.into()),
-        None => address.into(),
-    };
-    // The system chooses another port each time.
-    !address.ends_with(":*") && others.iter().any(|other| place(other) == place(address))
-}
-
-/// Whether an address can be reached from this machine only.
-fn local_address(address: &str) -> Result<bool, String> {
-    if let Some(path) = address.strip_prefix("ipc://") {
-        // The longest path a Unix socket may have, less its terminator.
-        return match path.len() {
-            0 => Err(format!("{address} names no path")),
-            108.. => Err(format!("the path of {address} is longer than 107 bytes")),
-            _ => Ok(true),
-        };
-    }
-    let expected = || {
-        format!(
-            "\"{address}\" is not an address such as tcp://127.0.0.1:5555 or ipc:///run/summarizer.sock"
-        )
-    };
-    let host_port = address.strip_prefix("tcp://").ok_or_else(expected)?;
-    let (host, port) = host_port.rsplit_once(':').ok_or_else(expected)?;
-    if port != "*" && port.parse::<u16>().is_err() {
-        return Err(expected());
-    }
-    // Brackets are a pair around the whole of it, or none.
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    if host.contains(['[', ']']) {
-        return Err(expected());
-    }
-    match host.parse::<std::net::IpAddr>() {
-        Ok(ip) => Ok(ip.to_canonical().is_loopback()),
-        Err(_) if host.is_empty() => Err(expected()),
-        Err(_) if host == "localhost" => Err("bind 127.0.0.1 or [::1] instead of localhost, \
-             which may be either"
-            .to_owned()),
-        Err(_) => Ok(host == "lo"),
-    }
-}
-
 fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
     let format = match &written.format {
         None => Format::Auto,
@@ -300,26 +262,18 @@ fn ingest(written: written::IngestZmq) -> Result<IngestSockets, Problem> {
         max_message,
         receive_high_water_mark: high as i32,
         receive_buffer: buffer as i32,
-        state_file: written.state_file.map_or(Ok(None), state_file)?,
+        state_file: written.state_file.and_then(state_file),
     })
 }
 
 /// The path of the state file; an empty text is none.
-fn state_file(written: Text) -> Result<Option<PathBuf>, Problem> {
-    let path = PathBuf::from(written.get_ref());
-    if path.is_dir() {
-        let message = format!("{} is a folder; name a file in it", path.display());
-        return Err(Problem::new(written.span(), "ingest.zmq.state_file", message));
-    }
-    Ok((!written.get_ref().is_empty()).then_some(path))
+fn state_file(written: Text) -> Option<PathBuf> {
+    let path = written.into_inner();
+    (!path.is_empty()).then(|| path.into())
 }
 
-fn data_dir(written: Option<Text>) -> Result<PathBuf, Problem> {
-    let Some(written) = written else { return Ok(PathBuf::from("data")) };
-    if written.get_ref().is_empty() {
-        return Err(Problem::new(written.span(), "data_dir", "names no folder"));
-    }
-    Ok(PathBuf::from(written.into_inner()))
+fn data_dir(written: Option<Text>) -> PathBuf {
+    written.map_or(paths::DATA_DIR.to_owned(), Spanned::into_inner).into()
 }
 
 fn query(written: written::QueryZmq) -> Result<QuerySockets, Problem> {
@@ -405,19 +359,23 @@ fn log(written: written::Log) -> Result<Log, Problem> {
 /// are silent; and one that is not there is silent itself.
 fn check_level(part: &str) -> Result<(), String> {
     const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
-    const PROGRAM: &str = env!("CARGO_PKG_NAME");
-    if part.contains('[') || LEVELS.contains(&part.to_lowercase().as_str()) {
+    let (module, level) = part.rsplit_once('=').unwrap_or(("", part));
+    if part.contains('[') {
         return Ok(());
     }
-    match part.split_once('=') {
-        Some((module, _)) if module.split("::").next() == Some(PROGRAM) => Ok(()),
-        Some((module, _)) => Err(format!(
-            "\"{module}\" is no module of this program; expected {PROGRAM}, or one such as \
-             {PROGRAM}::store"
-        )),
-        None => {
-            let hint = suggestion(part, LEVELS.into_iter());
-            Err(format!("\"{part}\" is not one of {}; {hint}", LEVELS.join(", ")))
-        }
+    if !LEVELS.contains(&level.to_lowercase().as_str()) {
+        let hint = suggestion(level, LEVELS.into_iter());
+        return Err(format!("\"{level}\" is not one of {}; {hint}", LEVELS.join(", ")));
     }
+    let mut steps = module.split("::");
+    let room = (steps.next(), steps.next());
+    if let (Some("" | PROGRAM), None) = room {
+        return Ok(());
+    }
+    let hint = match room {
+        (Some(PROGRAM), Some(room)) if ROOMS.contains(&room) => return Ok(()),
+        (Some(PROGRAM), Some(room)) => suggestion(room, ROOMS.into_iter()),
+        _ => format!("expected {PROGRAM}, or one such as {PROGRAM}::store"),
+    };
+    Err(format!("\"{module}\" is no module of this program; {hint}"))
 }
