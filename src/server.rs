@@ -148,7 +148,8 @@ impl Server {
                 worker.run(&commands_in, &asks_in)
             })?);
         }
-        let commands_out: Vec<_> = channels.commands.iter().map(|(out, _)| out.clone()).collect();
+        // Each end is where it is used, so that a shard that fails is noticed by who sends to it.
+        let commands_out: Vec<_> = channels.commands.into_iter().map(|(out, _)| out).collect();
         let asks_out = channels.asks.iter().map(|(out, _)| out.clone()).collect();
         warm::load_newest_days(&config, &store, &plan, &numbers, &mut days, &commands_out)
             .map_err(fail)?;

@@ -324,9 +324,9 @@ fn what_stands_between_events_is_refused_and_kept() {
         ("[1,E]", 1, &["1"]),
         ("[E,[1,2],E]", 2, &["1,2]"]),
         ("E junk E\n", 2, &["junk"]),
-        ("E @cee: E", 2, &["@cee:"]),
+        ("E @cee: E <13>h a: E\0b: E", 4, &[]),
         ("E\n3\nE,null", 2, &["3", "null"]),
-        ("<13>1 - h a - - [x a=\"{b}\"] E", 1, &[]),
+        ("<13>1 - h a - - [x a=\"{b}\"] E\nE", 2, &[]),
         ("<13>h a: [E, E]", 2, &[]),
     ] {
         push.send(message.replace('E', &event).as_str(), 0).unwrap();

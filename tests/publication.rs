@@ -155,15 +155,20 @@ fn a_clock_that_is_wrong_for_a_moment_closes_no_day() {
     // It was wrong. The day goes on, and is published at its real end, although its events do
     // not come to rest.
     server.clock.set(NOON_US + 600_000_000);
+    let export = server.ask(r#"{"export":"pages","day":"2026-11-20"}"#);
+    assert_eq!(export["export"][0]["complete"], false, "{export}");
+    assert_eq!(export["export"][0]["revision"], 2, "{export}");
+    std::thread::sleep(Duration::from_millis(300));
     server.clock.advance(Duration::from_secs(601));
     for second in 0..5 {
         send(&server, noon + second, "second", "b");
         server.clock.advance(Duration::from_secs(10));
         std::thread::sleep(Duration::from_millis(100));
     }
-    assert!(!files(&server).contains_key("2026-11-20.r2.csv"), "it has not ended");
+    assert!(!files(&server).contains_key("2026-11-20.r3.csv"), "it has not ended");
     server.clock.advance(Duration::from_secs(18 * 3600));
     send(&server, noon, "third", "c");
-    let second = wait_for_file(&server, "2026-11-20.r2.json");
-    assert!(second["2026-11-20.r2.csv"].contains("third"));
+    let third = wait_for_file(&server, "2026-11-20.r3.json");
+    assert!(third["2026-11-20.r3.csv"].contains("third"));
+    assert!(third["2026-11-20.r3.json"].contains("\"complete\": true"));
 }

@@ -54,7 +54,7 @@ pub fn describe(config: &Config) -> String {
     for (at, field) in schema.fields.iter().enumerate() {
         let from = match &field.source {
             FieldSource::Record(path) => format!("{}, from {}", field.kind, path.join(".")),
-            FieldSource::Derived(_) => format!("{}, {}", field.kind, schema.describe(at)),
+            FieldSource::Derived(_) => format!("{}, {}", field.kind, schema.explain(at)),
         };
         out.push(format!("  {:<20} {from}", field.name));
     }
@@ -74,7 +74,7 @@ fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
         out.push(format!("  where {}", filter.sql));
     }
     for aggregate in &summary.aggregates {
-        let of = |f: usize| format!("{} ({})", schema.fields[f].name, schema.describe(f));
+        let of = |f: usize| format!("{} ({})", schema.fields[f].name, schema.explain(f));
         let what = match aggregate.kind {
             AggregateKind::Count => "number of events".to_owned(),
             AggregateKind::Sum(f) => format!("sum of {}", of(f)),

@@ -14,7 +14,7 @@ use super::say;
 use super::table::show;
 use super::workload::Generator;
 use crate::clock::{Clock, Stopwatch};
-use crate::config::Config;
+use crate::config::{Config, Purpose};
 use crate::event::DayZone;
 use crate::event::date;
 use crate::server::Server;
@@ -64,8 +64,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(folder) => empty_folder(folder)?,
         None => unused_folder(Path::new(FOLDER)),
     };
-    let mut config = Config::parse(CONFIG, Path::new("schemas/adtech.toml"))?;
-    config.data_dir.clone_from(&folder);
+    let file = Path::new("schemas/adtech.toml");
+    let mut config = Config::parse_for(Purpose::Serve, CONFIG, file, Some(&folder))?;
     config.ingest.bind = vec!["tcp://127.0.0.1:*".to_owned()];
     config.query.bind = vec!["tcp://127.0.0.1:*".to_owned()];
     let summaries = config.schema.summaries.len();

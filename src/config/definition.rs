@@ -74,11 +74,21 @@ impl Schema {
     /// What a field holds, down to the record: `decimal(6)`, `string from user.id`,
     /// `prefix(lower(url string), 3)`. Fields of one text have one meaning.
     pub fn describe(&self, field: usize) -> String {
+        // Compared with what is stored, where a width is the digits that stand for it.
+        self.describe_with(field, &|width, _| width.to_string())
+    }
+
+    /// [`Schema::describe`] for people: widths of buckets are as the configuration has them.
+    pub fn explain(&self, field: usize) -> String {
+        self.describe_with(field, &written_number)
+    }
+
+    fn describe_with(&self, field: usize, width_of: &dyn Fn(i64, FieldType) -> String) -> String {
         let field = &self.fields[field];
         // The name of a derived field says nothing that its derivation does not say.
         let of = |f: usize| match self.fields[f].source {
             FieldSource::Record(_) => self.named(f),
-            FieldSource::Derived(_) => self.describe(f),
+            FieldSource::Derived(_) => self.describe_with(f, width_of),
         };
         match &field.source {
             // The name is the path where nothing else is said.
@@ -89,7 +99,7 @@ impl Schema {
                 Derivation::Hour => "hour()".to_owned(),
                 Derivation::Weekday => "weekday()".to_owned(),
                 Derivation::Bucket { field: f, width } => {
-                    let width = written_number(width, field.kind);
+                    let width = width_of(width, field.kind);
                     format!("bucket({}, {width}) as {}", of(f), field.kind)
                 }
                 Derivation::Lower { field: f } => format!("lower({})", of(f)),

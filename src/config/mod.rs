@@ -438,7 +438,7 @@ impl Config {
             key: String::new(),
             message: format!("cannot be read: {e}; name a readable TOML file with -c FILE"),
         })?;
-        resolve::resolve(&text, purpose, data_dir).map_err(|problem| problem.at(&text, path))
+        Self::parse_for(purpose, &text, path, data_dir)
     }
 
     /// Resolves the text of a file. `path` is for messages only.
@@ -446,6 +446,19 @@ impl Config {
     /// # Errors
     /// The first thing that is wrong with it.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ConfigError> {
-        resolve::resolve(text, Purpose::Serve, None).map_err(|problem| problem.at(text, path))
+        Self::parse_for(Purpose::Serve, text, path, None)
+    }
+
+    /// Resolves the text of a file as [`Config::load_for`] does.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn parse_for(
+        purpose: Purpose,
+        text: &str,
+        path: &Path,
+        data_dir: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
+        resolve::resolve(text, purpose, data_dir).map_err(|problem| problem.at(text, path))
     }
 }

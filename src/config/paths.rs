@@ -1,6 +1,7 @@
 //! Refuses paths that could not be made. Whether this user may make them shows at the start,
 //! which may be another user's.
 
+use std::io::ErrorKind;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path};
 
@@ -48,22 +49,43 @@ pub fn check_folder(folder: &Path) -> Result<(), String> {
     if folder.as_os_str().is_empty() {
         return Err("names no folder".to_owned());
     }
-    let shown = folder.display();
-    let there = folder.ancestors().find(|path| path.symlink_metadata().is_ok());
-    if let Some(there) = there.filter(|there| !there.is_dir()) {
-        let there = there.display();
-        return Err(format!("{shown} cannot be made: {there} is no folder; name another"));
+    let there = folder.ancestors().find(|path| look(path) != Seen::Nothing);
+    if let Some(there) = there.filter(|there| look(there) == Seen::Other) {
+        let (folder, there) = (folder.display(), there.display());
+        return Err(format!("{folder} cannot be made: {there} is no folder; name another"));
     }
-    let inner = FOLDERS.map(|name| folder.join(name));
-    match inner.iter().find(|path| path.symlink_metadata().is_ok() && !path.is_dir()) {
+    match FOLDERS.map(|name| folder.join(name)).iter().find(|path| look(path) == Seen::Other) {
         Some(path) => Err(format!("{} is no folder; move it away", path.display())),
         None => Ok(()),
     }
 }
 
+/// What is seen at a path.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Folder,
+    /// Something else; also a link that leads nowhere.
+    Other,
+    Nothing,
+    /// This user may not look.
+    Unknown,
+}
+
+fn look(path: &Path) -> Seen {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => Seen::Folder,
+        Ok(_) => Seen::Other,
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound if path.is_symlink() => Seen::Other,
+            ErrorKind::NotFound | ErrorKind::NotADirectory => Seen::Nothing,
+            _ => Seen::Unknown,
+        },
+    }
+}
+
 /// Refuses a file that could not be made.
 fn check_file(file: &Path) -> Result<(), String> {
-    if file.is_dir() || file.as_os_str().as_encoded_bytes().ends_with(b"/") {
+    if look(file) == Seen::Folder || file.as_os_str().as_encoded_bytes().ends_with(b"/") {
         return Err(format!("{} is a folder; name a file in it", file.display()));
     }
     check_parent(file)
@@ -91,12 +113,14 @@ fn check_parent(file: &Path) -> Result<(), String> {
     // What is below /run is empty after a boot; the service manager makes our part of it.
     let is_below_run = ["/run", "/var/run"].iter().any(|run| folder.starts_with(run))
         && !folder.components().any(|step| step == Component::ParentDir);
-    if folder.is_dir() || (is_below_run && !folder.exists()) {
-        return Ok(());
-    }
-    let (shown, there) = (file.display(), folder.display());
-    let what = if folder.exists() { "is no folder" } else { "does not exist" };
-    Err(format!("{shown} cannot be made: {there} {what}; make it a folder, or choose another path"))
+    let what = match look(folder) {
+        Seen::Folder | Seen::Unknown => return Ok(()),
+        Seen::Nothing if is_below_run => return Ok(()),
+        Seen::Nothing => "does not exist",
+        Seen::Other => "is no folder",
+    };
+    let (file, folder) = (file.display(), folder.display());
+    Err(format!("{file} cannot be made: {folder} {what}; make it a folder, or choose another path"))
 }
 
 #[cfg(test)]

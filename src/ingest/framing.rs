@@ -18,42 +18,78 @@ pub fn next_event(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// The opening brace of an event; where what starts is no event, its end: the next brace, or
-/// that of the line. Where a line begins, a syslog header or a cookie may precede the brace.
+/// that of the line. A syslog header or a cookie may precede the brace, and where a line begins
+/// anything.
 pub fn opening(bytes: &[u8], start: usize) -> Result<usize, usize> {
     let rest = &bytes[start..];
     let end = rest.iter().position(|b| matches!(b, b'{' | b'\n'));
     let Some(end) = end else { return Err(bytes.len()) };
-    let is_event = rest[end] == b'{' && (end == 0 || begins_line(bytes, start));
-    match is_event {
-        true => Ok(start + behind_header(rest).unwrap_or(end)),
+    if rest[end] != b'{' {
+        return Err(start + end);
+    }
+    if begins_line(bytes, start) {
+        // Once per line, since it looks as far as its end.
+        return Ok(start + behind_structured_data(rest).unwrap_or(end));
+    }
+    match end == 0 || is_header(rest) {
+        true => Ok(start + end),
         false => Err(start + end),
     }
 }
 
-/// Whether there is nothing in the line before `at`.
+/// Whether there is nothing in the line before `at`. NUL may end a line as well.
 fn begins_line(bytes: &[u8], at: usize) -> bool {
-    let before = bytes[..at].iter().rfind(|b| !matches!(b, b' ' | b'\t' | b'\r' | 0));
-    before.is_none_or(|b| *b == b'\n')
+    let before = bytes[..at].iter().rfind(|b| !matches!(b, b' ' | b'\t' | b'\r'));
+    before.is_none_or(|b| matches!(b, b'\n' | 0))
 }
 
-/// The first brace behind a syslog header: not in the values of its structured data, as in
-/// `<13>1 … [id name="{value}"] {`.
-fn behind_header(line: &[u8]) -> Option<usize> {
-    if line.first() != Some(&b'<') {
-        return None;
+/// Whether this begins as a cookie or as a syslog header, also one behind a count of octets.
+fn is_header(rest: &[u8]) -> bool {
+    let counted = rest.iter().position(|b| !b.is_ascii_digit()).filter(|at| *at < 8);
+    let header = match counted {
+        Some(at) if at > 0 && rest[at] == b' ' => &rest[at + 1..],
+        _ => rest,
+    };
+    rest.starts_with(b"@cee:") || behind_priority(header).is_some()
+}
+
+/// What follows the `<13>` of a syslog header.
+fn behind_priority(text: &[u8]) -> Option<&[u8]> {
+    let inner = text.strip_prefix(b"<")?;
+    let digits = inner.iter().take(4).position(|b| !b.is_ascii_digit())?;
+    inner[digits..].strip_prefix(b">").filter(|_| digits > 0)
+}
+
+/// The first brace behind the structured data of a syslog header of RFC 5424, in whose quoted
+/// values there may be braces: `<13>1 time host app process message [id name="{value}"] {`.
+fn behind_structured_data(rest: &[u8]) -> Option<usize> {
+    let is_end = |b: &u8| matches!(b, b'\n' | 0);
+    let line = &rest[..rest.iter().position(is_end).unwrap_or(rest.len())];
+    let mut tail = behind_priority(line)?;
+    for _ in 0..6 {
+        let space = tail.iter().position(|b| matches!(b, b' ' | b'{' | b'['))?;
+        tail = tail[space..].strip_prefix(b" ")?;
     }
-    let (mut at, mut in_value) = (0, false);
-    loop {
-        match *line.get(at)? {
-            b'\n' => return None,
-            b'{' if !in_value => return Some(at),
-            b'\\' if in_value => at += 1,
-            b'"' if in_value => in_value = false,
-            b'"' => in_value = line[at - 1] == b'=',
+    while tail.first() == Some(&b'[') {
+        tail = &tail[element_end(tail)?..];
+    }
+    let brace = tail.iter().position(|b| *b == b'{')?;
+    Some(line.len() - tail.len() + brace)
+}
+
+/// The end of an element of structured data, `[id name="value"]`.
+fn element_end(text: &[u8]) -> Option<usize> {
+    let mut in_value = false;
+    let mut bytes = text.iter().enumerate();
+    while let Some((at, byte)) = bytes.next() {
+        match byte {
+            b'"' => in_value = !in_value,
+            b'\\' if in_value => drop(bytes.next()),
+            b']' if !in_value => return Some(at + 1),
             _ => {}
         }
-        at += 1;
     }
+    None
 }
 
 /// The end of a malformed object that opens at `open`.
@@ -105,8 +141,8 @@ fn closing(bytes: &[u8], open: usize) -> Result<usize, usize> {
 
 /// Whether an event may end before `rest`: what follows is the end, another line or object.
 fn may_end(rest: &[u8]) -> bool {
-    let next = rest.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r' | 0 | b',' | b']'));
-    next.is_none_or(|next| matches!(next, b'\n' | b'{'))
+    let next = rest.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b',' | b']'));
+    next.is_none_or(|next| matches!(next, b'\n' | 0 | b'{'))
 }
 
 #[cfg(test)]
@@ -155,18 +191,52 @@ mod tests {
             ("[3,{x},null]", &["3,", "{x},null]"]),
             ("[[1,2],{x}]", &["[1,2],", "{x}"]),
             ("{x}\n<1>a {y}\n b:{z}", &["{x}", "<1>a {y}", "b:{z}"]),
-            (r#"<1>1 - [a b="{\"}" c="}{"] d {x}"#, &[r#"<1>1 - [a b="{\"}" c="}{"] d {x}"#]),
-            (r#"<1>5" {"x"}"#, &[r#"<1>5" {"x"}"#]),
+            ("<1>a {x}\0b {y}\0", &["<1>a {x}", "b {y}"]),
         ] {
             assert_eq!(pieces(message), expected, "{message}");
         }
     }
 
     #[test]
+    fn the_brace_of_an_event_is_not_one_of_its_header() {
+        for (header, event) in [
+            (r#"<1>1 t h a p m [a b="{\"}" c="}{"][d] e "#, r#"{"x":1}"#),
+            ("<34>1 t h a p m - ", "{}"),
+            ("<34>1 t h a p m ", "{}"),
+            ("<13>Nov 20 12:00:00 h app: payload=\"", r#"{"x":{"y":1}}""#),
+            (r#"<13>1 - h app p="C:\dir\" "#, r#"{"x":{"y":1}}"#),
+            (r#"<13>1 t h a p m [a b="c\" "#, r#"{"x":{"y":"z"}}"#),
+            (r#"<13>5" "#, r#"{"x":"]{"}"#),
+            ("<13>1 t h a p ", r#"{"x": "a b [", "y": {}}"#),
+        ] {
+            assert_eq!(opening(format!("{header}{event}").as_bytes(), 0), Ok(header.len()));
+        }
+        // What is cut off in one line takes nothing of the next.
+        let cut = "<13>1 t h a p m [a b=\"{\\\n{\"x\":{\"y\":1}}";
+        assert_eq!(opening(cut.as_bytes(), 0), Ok(cut.find('{').unwrap()));
+        let next = cut.find('\n').unwrap() + 1;
+        assert_eq!(opening(cut.as_bytes(), next), Ok(next));
+    }
+
+    #[test]
     fn no_message_takes_more_than_a_few_looks_at_each_byte() {
         // Were each brace's end searched to the end of the message, this would take hours.
-        let messages =
-            ["{", "{\"", "x{x}", "{\n", "{\"\n", "{}x{", "{\n "].map(|part| part.repeat(1 << 21));
+        const PARTS: [&str; 13] = [
+            "{",
+            "{\"",
+            "x{x}",
+            "{\n",
+            "{\"\n",
+            "{}x{",
+            "{\n ",
+            "<1>1 t h a p m [a=\"{\\\n",
+            "<1>1 t h a p m [a=\"{",
+            "<1>1 t h a p m [a=\"{\0",
+            "\0<1>{",
+            " {}",
+            "1 <",
+        ];
+        let messages = PARTS.map(|part| part.repeat((1 << 21) / part.len()));
         for message in &messages {
             assert!(!pieces(message).is_empty());
         }

@@ -151,13 +151,14 @@ impl Publisher {
 
     /// The days that are due, oldest first.
     fn choose(&mut self, pending: &[PendingDay], now_us: i64) -> Vec<TableId> {
-        let Self { rule, awaited, failed_us, .. } = self;
-        // Also one that was published: it was by a clock that was wrong.
-        *awaited = pending
-            .iter()
-            .map(|p| p.id)
-            .filter(|id| awaited.contains(id) || !rule.is_closed(id.day, now_us))
-            .collect();
+        let Self { rule, clock, awaited, failed_us, .. } = self;
+        // One that was published before it closed was so by a clock that was wrong.
+        let is_open = |p: &PendingDay| {
+            let is_known = is_published(&p.record) || !clock.is_doubtful();
+            is_known && !rule.is_closed(p.id.day, now_us)
+        };
+        let is_awaited = |p: &&PendingDay| awaited.contains(&p.id) || is_open(p);
+        *awaited = pending.iter().filter(is_awaited).map(|p| p.id).collect();
         let known: HashSet<TableId> = pending.iter().map(|p| p.id).collect();
         failed_us.retain(|id, at| now_us.abs_diff(*at) < RETRY_US && known.contains(id));
         let mut due: Vec<TableId> = pending
@@ -211,7 +212,8 @@ impl Publisher {
     /// Obeys a request.
     fn export(&mut self, request: &ExportRequest) -> Result<Vec<Published>, String> {
         // The time before the cut: what counts as complete holds all that came until then.
-        let complete = self.rule.is_closed(request.day, self.parts.clock.now_us());
+        let now_us = self.clock.read().now_us;
+        let complete = self.rule.is_closed(request.day, now_us) && !self.clock.is_doubtful();
         let excel = request.excel || self.parts.config.snapshots.excel;
         let store = Arc::clone(&self.parts.store);
         let sentence = |failure: Failure| match failure {
