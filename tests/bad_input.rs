@@ -49,9 +49,9 @@ fn now_ms() -> i64 {
 
 /// A row of protobuf that names a member twice.
 fn page_twice() -> Vec<u8> {
-    let value = wire::Value { kind: Some(wire::value::Kind::String("p".to_owned())) };
+    let value = wire::Value { kind: Some(wire::value::Kind::String(b"p".to_vec())) };
     let row = wire::Row { name: vec![0, 0], value: vec![value.clone(), value] };
-    let batch = wire::EventBatch { names: vec!["page".to_owned()], rows: vec![row] };
+    let batch = wire::EventBatch { names: vec![b"page".to_vec()], rows: vec![row] };
     batch.encode_to_vec()
 }
 

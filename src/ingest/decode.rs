@@ -183,15 +183,29 @@ impl Decoder {
                 progress.rows = Some(rows);
                 return false;
             }
-            self.stage.begin();
-            rows.stage(progress.at, &mut self.members, &mut self.stage, &self.schema);
-            if let Err(reason) = self.accept(&[], batch) {
-                let text = rows.to_json(progress.at);
+            if let Err(reason) = self.row(&mut rows, progress.at, batch) {
+                let text = rows.to_json(progress.at, limits::DEAD_LETTER_BYTES);
                 self.refuse_event(message, text.as_bytes(), reason, batch.arrival_us, dead);
             }
             progress.at += 1;
         }
         true
+    }
+
+    /// Takes a row of protobuf.
+    fn row(&mut self, rows: &mut Rows, at: usize, batch: &mut Batch) -> Result<(), Reason> {
+        self.stage.begin();
+        match rows.as_json(at) {
+            None => {
+                rows.stage(at, &mut self.members, &mut self.stage, &self.schema);
+                self.accept(&[], batch)
+            }
+            Some(text) => {
+                let text = text?;
+                self.json_event(text.as_bytes(), 0, true, &mut 0).1?;
+                self.accept(text.as_bytes(), batch)
+            }
+        }
     }
 
     /// Reads one object that starts at or behind `start`. Gives where to go on and, if it

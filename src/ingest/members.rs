@@ -23,6 +23,17 @@ pub enum Member {
     Unknown(usize),
 }
 
+/// What a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathMember {
+    /// As [`Member::Known`].
+    Known(NodeId),
+    /// Something within the value of a field.
+    Within(NodeId),
+    /// As [`Member::Unknown`].
+    Unknown(usize),
+}
+
 /// A name, or the way to one.
 #[derive(Default)]
 pub struct Node {
@@ -50,6 +61,13 @@ const MAX_GUESSES: usize = 256;
 
 /// Bytes of the longest name that is guessed, or counted by itself if unknown.
 const MAX_GUESS_BYTES: usize = 64;
+
+impl Node {
+    /// Whether a field or the time takes the value here.
+    pub fn is_leaf(&self) -> bool {
+        !self.fields.is_empty() || self.is_time
+    }
+}
 
 impl Members {
     /// The tree of a schema's paths.
@@ -116,16 +134,20 @@ impl Members {
         member
     }
 
-    /// Finds a member by a name of its own or by a dotted path.
-    pub fn find_path(&mut self, name: &str) -> Member {
-        if let Some(&id) = self.nodes[ROOT].children.get(name.as_bytes()) {
-            return Member::Known(id);
+    /// Finds a member by the steps of its path. Of one within a field, the field: whoever names
+    /// it says that the field is an object.
+    pub fn find_path(&mut self, steps: &[Vec<u8>]) -> PathMember {
+        let mut id = ROOT;
+        for step in steps {
+            if self.nodes[id].is_leaf() && !self.nodes[id].has_children {
+                return PathMember::Within(id);
+            }
+            let Some(&next) = self.nodes[id].children.get(step.as_slice()) else {
+                return PathMember::Unknown(self.unknown_place(&steps.join(&b'.')));
+            };
+            id = next;
         }
-        let mut steps = name.split('.').map(str::as_bytes);
-        match steps.try_fold(ROOT, |id, step| self.nodes[id].children.get(step).copied()) {
-            Some(id) => Member::Known(id),
-            None => Member::Unknown(self.unknown_place(name.as_bytes())),
-        }
+        PathMember::Known(id)
     }
 
     fn unknown_place(&mut self, name: &[u8]) -> usize {

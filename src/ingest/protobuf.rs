@@ -1,37 +1,50 @@
 //! Events from a protobuf `EventBatch` (`schemas/events.proto`), read by prost.
+//!
+//! A row with values in JSON goes the way of JSON, as the object that says the same.
+
+use std::borrow::Cow;
 
 use prost::Message as _;
+use serde::de::IgnoredAny;
 
 use super::json::{Span, Token};
-use super::members::{Member, Members};
+use super::members::{Members, PathMember};
 use super::refusal::Reason;
 use super::stage::Stage;
 use super::{decode, wire};
 use crate::config::Schema;
 use crate::event::Value;
-use crate::limits;
 use wire::value::Kind;
 
 /// The rows of one message and what their names mean.
 pub struct Rows {
     batch: wire::EventBatch,
-    members: Vec<Member>,
+    names: Vec<Name>,
     /// Per name, the row that had it last, counted from 1.
     seen: Vec<usize>,
+}
+
+/// A name of a message.
+struct Name {
+    /// None: it is no UTF-8.
+    member: Option<PathMember>,
+    steps: Vec<Vec<u8>>,
 }
 
 impl Rows {
     /// Reads a message.
     ///
     /// # Errors
-    /// [`Reason::InvalidUtf8`] or [`Reason::MalformedProtobuf`].
+    /// [`Reason::MalformedProtobuf`].
     pub fn decode(bytes: &[u8], members: &mut Members) -> Result<Self, Reason> {
-        let batch = wire::EventBatch::decode(bytes).map_err(|e| {
-            let text = e.to_string();
-            if text.contains("UTF-8") { Reason::InvalidUtf8 } else { Reason::MalformedProtobuf }
-        })?;
-        let members: Vec<_> = batch.names.iter().map(|name| members.find_path(name)).collect();
-        Ok(Self { seen: vec![0; members.len()], batch, members })
+        let batch = wire::EventBatch::decode(bytes).map_err(|_| Reason::MalformedProtobuf)?;
+        let name = |name: &Vec<u8>| {
+            let is_text = simdutf8::basic::from_utf8(name).is_ok();
+            let steps = steps_of(name);
+            Name { member: is_text.then(|| members.find_path(&steps)), steps }
+        };
+        let names: Vec<Name> = batch.names.iter().map(name).collect();
+        Ok(Self { seen: vec![0; names.len()], batch, names })
     }
 
     /// Number of rows.
@@ -44,27 +57,66 @@ impl Rows {
         self.batch.rows.is_empty()
     }
 
-    /// Stages one row. A name that it has twice is refused: a short row could say a long name
-    /// so often that no memory would hold what was said.
-    pub fn stage(&mut self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
+    /// One row as the JSON object that says the same, where a value of it is JSON; none: none is.
+    ///
+    /// # Errors
+    /// Why it cannot be taken, and what is known of it.
+    pub fn as_json(&mut self, at: usize) -> Option<Result<String, Reason>> {
+        let row = &self.batch.rows[at];
+        row.value.iter().any(|v| matches!(v.kind, Some(Kind::Json(_)))).then(|| {
+            self.check(at)?;
+            let row = &self.batch.rows[at];
+            for value in &row.value {
+                if let Some(Kind::Json(text)) = &value.kind {
+                    // One value and nothing else: it must not become a member of its own.
+                    serde_json::from_slice::<IgnoredAny>(text)
+                        .map_err(|_| Reason::MalformedJson)?;
+                }
+            }
+            Ok(self.to_json(at, usize::MAX))
+        })
+    }
+
+    /// Refuses a row with values that have no name, with a name that it has twice (a short row
+    /// could say a long name so often that no memory would hold what was said), or with texts
+    /// that are no UTF-8.
+    fn check(&mut self, at: usize) -> Result<(), Reason> {
         let row = &self.batch.rows[at];
         if row.name.len() != row.value.len() {
-            stage.refuse(Reason::MalformedProtobuf);
-            return;
+            return Err(Reason::MalformedProtobuf);
         }
         for (&name, value) in row.name.iter().zip(&row.value) {
-            let Some(&member) = self.members.get(name as usize) else {
-                stage.refuse(Reason::MalformedProtobuf);
-                return;
-            };
-            if std::mem::replace(&mut self.seen[name as usize], at + 1) == at + 1 {
-                stage.refuse(Reason::MalformedProtobuf);
-                return;
+            let place = name as usize;
+            let Some(name) = self.names.get(place) else { return Err(Reason::MalformedProtobuf) };
+            if std::mem::replace(&mut self.seen[place], at + 1) == at + 1 {
+                return Err(Reason::MalformedProtobuf);
             }
+            let is_text = match &value.kind {
+                Some(Kind::String(text) | Kind::Json(text)) => {
+                    simdutf8::basic::from_utf8(text).is_ok()
+                }
+                _ => true,
+            };
+            if !is_text || name.member.is_none() {
+                return Err(Reason::InvalidUtf8);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stages one row that holds no JSON.
+    pub fn stage(&mut self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
+        if let Err(reason) = self.check(at) {
+            stage.refuse(reason);
+            return;
+        }
+        let row = &self.batch.rows[at];
+        for (&name, value) in row.name.iter().zip(&row.value) {
+            let Name { member, steps } = &self.names[name as usize];
             let whole = match member {
-                Member::Known(id) => {
-                    let node = members.node(id);
-                    let mut whole = !node.fields.is_empty() || node.is_time;
+                Some(PathMember::Known(id)) => {
+                    let node = members.node(*id);
+                    let mut whole = node.is_leaf();
                     for &field in &node.fields {
                         whole &= !stage.value(field, typed(value));
                     }
@@ -73,39 +125,68 @@ impl Rows {
                     }
                     whole
                 }
-                Member::Unknown(place) => {
-                    members.count_unknown(place);
+                Some(PathMember::Within(id)) => {
+                    let node = members.node(*id);
+                    node.fields.iter().for_each(|&f| stage.refuse_field(f, Reason::WrongType));
+                    if node.is_time {
+                        stage.refuse(Reason::BadTime);
+                    }
+                    true
+                }
+                Some(PathMember::Unknown(place)) => {
+                    members.count_unknown(*place);
                     false
                 }
+                None => false,
             };
             if !whole {
-                stage.keep(member_text(&self.batch.names[name as usize], value).as_bytes());
+                stage.keep(member_text(steps, value).as_bytes());
             }
         }
     }
 
-    /// One row as the JSON object that would have said the same, as far as a dead letter goes.
-    pub fn to_json(&self, at: usize) -> String {
+    /// One row as a JSON object that says the same, up to so many bytes of it.
+    pub fn to_json(&self, at: usize, most: usize) -> String {
         let row = &self.batch.rows[at];
         let mut text = String::from("{");
         for (&name, value) in row.name.iter().zip(&row.value) {
-            if text.len() > limits::DEAD_LETTER_BYTES {
+            if text.len() > most {
                 break;
             }
-            let name = self.batch.names.get(name as usize).map_or("?", String::as_str);
             if text.len() > 1 {
                 text.push(',');
             }
-            text += &member_text(name, value);
+            let steps = self.names.get(name as usize).map_or(&[][..], |name| &name.steps);
+            text += &member_text(steps, value);
         }
         text + "}"
     }
 }
 
+/// The steps of a path: `user.id` has two, `user\\.id` one.
+fn steps_of(name: &[u8]) -> Vec<Vec<u8>> {
+    let mut steps = vec![Vec::new()];
+    let mut bytes = name.iter();
+    while let Some(&byte) = bytes.next() {
+        let byte = match byte {
+            b'.' => {
+                steps.push(Vec::new());
+                continue;
+            }
+            b'\\' => *bytes.next().unwrap_or(&b'\\'),
+            byte => byte,
+        };
+        if let Some(last) = steps.last_mut() {
+            last.push(byte);
+        }
+    }
+    steps
+}
+
 fn typed(value: &wire::Value) -> Value<'_> {
     match &value.kind {
         None => Value::Null,
-        Some(Kind::String(text)) => Value::Text(text.as_bytes()),
+        Some(Kind::String(text) | Kind::Json(text)) => Value::Text(text),
         Some(Kind::Int(int)) => Value::Int(*int),
         Some(Kind::Double(double)) => Value::Float(*double),
         Some(Kind::Bool(bool)) => Value::Bool(*bool),
@@ -115,9 +196,11 @@ fn typed(value: &wire::Value) -> Value<'_> {
 fn stage_time(stage: &mut Stage, schema: &Schema, value: &wire::Value) -> bool {
     let (text, is_number) = match &value.kind {
         None => return true,
-        Some(Kind::String(text)) => (text.clone(), false),
-        Some(Kind::Int(int)) => (int.to_string(), true),
-        Some(Kind::Double(double)) if double.is_finite() => (double.to_string(), true),
+        Some(Kind::String(text)) => (Cow::Borrowed(text.as_slice()), false),
+        Some(Kind::Int(int)) => (int.to_string().into_bytes().into(), true),
+        Some(Kind::Double(double)) if double.is_finite() => {
+            (double.to_string().into_bytes().into(), true)
+        }
         _ => {
             stage.refuse(Reason::BadTime);
             return true;
@@ -125,18 +208,25 @@ fn stage_time(stage: &mut Stage, schema: &Schema, value: &wire::Value) -> bool {
     };
     let span = Span::new(0, text.len());
     let token = if is_number { Token::Number(span) } else { Token::String(span, false) };
-    decode::stage_time(stage, schema, text.as_bytes(), token)
+    decode::stage_time(stage, schema, &text, token)
 }
 
-/// `"name":value` as JSON; NaN and infinities, which JSON has not, as text.
-fn member_text(name: &str, value: &wire::Value) -> String {
+/// `"name":value` as JSON, within objects where the path has several steps; NaN and infinities,
+/// which JSON has not, as text.
+fn member_text(steps: &[Vec<u8>], value: &wire::Value) -> String {
+    let text = |bytes: &[u8]| serde_json::Value::from(String::from_utf8_lossy(bytes)).to_string();
     let value = match &value.kind {
-        None => serde_json::Value::Null,
-        Some(Kind::String(text)) => text.as_str().into(),
-        Some(Kind::Int(int)) => (*int).into(),
-        Some(Kind::Double(double)) if double.is_finite() => (*double).into(),
-        Some(Kind::Double(double)) => double.to_string().into(),
-        Some(Kind::Bool(bool)) => (*bool).into(),
+        None => "null".to_owned(),
+        Some(Kind::String(bytes)) => text(bytes),
+        Some(Kind::Json(json)) => String::from_utf8_lossy(json).into_owned(),
+        Some(Kind::Int(int)) => int.to_string(),
+        Some(Kind::Double(double)) if double.is_finite() => double.to_string(),
+        Some(Kind::Double(double)) => text(double.to_string().as_bytes()),
+        Some(Kind::Bool(bool)) => bool.to_string(),
     };
-    format!("{}:{value}", serde_json::Value::from(name))
+    let (first, rest) = steps.split_first().map_or((&b"?"[..], &[][..]), |(f, r)| (&f[..], r));
+    let mut member = text(first);
+    rest.iter().for_each(|step| member += &format!(":{{{}", text(step)));
+    member += &format!(":{value}");
+    member + &"}".repeat(rest.len())
 }

@@ -101,7 +101,7 @@ impl Stage {
     }
 
     /// Notes that the event cannot be accepted for the value of a field.
-    fn refuse_field(&mut self, field: usize, reason: Reason) {
+    pub fn refuse_field(&mut self, field: usize, reason: Reason) {
         if self.refusal.is_none() {
             (self.refusal, self.refused_field) = (Some(reason), Some(field));
         }

@@ -195,8 +195,10 @@ impl Engine {
 
     /// Events that a question would see: those of the open batch only if it is fresh.
     pub fn visible(&self, fresh: bool) -> u64 {
+        // In this order: the open batch is emptied before its events are accepted.
+        let accepted = self.metrics.sequence.get();
         let open = if fresh { self.metrics.open_batch_events.get() } else { 0 };
-        u64::try_from(self.metrics.sequence.get() + open).unwrap_or(0)
+        u64::try_from(accepted + open).unwrap_or(0)
     }
 
     /// How long a question may take.
@@ -227,8 +229,14 @@ impl Engine {
             let mut groups = Groups::new(layout, Arc::clone(&plan.grouping));
             let budget = Budget { scanned, deadline };
             self.fold_stored(&reader, plan, &stored, &mut groups, &budget)?;
+            let mut of_shards = Vec::with_capacity(self.asks_out.len());
             for _ in 0..self.asks_out.len() {
                 let Some(answer) = deadline.receive(&answers)? else { return Ok(None) };
+                of_shards.push(answer);
+            }
+            // The most frequent values depend on the order, which should not be that of arrival.
+            of_shards.sort_unstable_by_key(|answer| answer.shard);
+            for answer in of_shards {
                 sequence = sequence.min(answer.sequence);
                 groups.merge(answer.groups);
             }

@@ -141,7 +141,7 @@ impl Sequencer {
                 }
                 Some(error) => {
                     self.checkpoints.failed = Some(Stopwatch::start());
-                    self.parts.days.undo_changed(&running.days);
+                    self.parts.days.failed(number, &running.days);
                     self.send_all(|| Command::Failed(number));
                     running.waiters.into_iter().for_each(|w| {
                         let _ = w.send(Err(error.clone()));

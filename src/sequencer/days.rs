@@ -157,8 +157,14 @@ impl Days {
         changed
     }
 
-    /// A checkpoint failed: what it would have recorded has still to be.
-    pub fn undo_changed(&mut self, records: &[(u32, i32, DayRecord, bool)]) {
+    /// A checkpoint failed: what it would have recorded has still to be, and the days that were
+    /// to leave memory with it leave with the next one.
+    pub fn failed(&mut self, checkpoint: u64, records: &[(u32, i32, DayRecord, bool)]) {
+        let leaving = Residence::Partial(checkpoint);
+        for (id, day) in self.days.iter_mut().filter(|(_, day)| day.residence == leaving) {
+            day.residence = Residence::Partial(checkpoint + 1);
+            self.residences.set(*id, Some(day.residence));
+        }
         for (number, day, ..) in records {
             let Some(summary) = self.summary_numbers.iter().position(|n| n == number) else {
                 continue;
@@ -297,4 +303,28 @@ fn look_up(store: &Store, number: u32, day: i32) -> Day {
     let residence = if is_stored { Residence::Partial(0) } else { Residence::Full };
     let record = stored.unwrap_or_default();
     Day { record, is_unread, residence, changed: false, bytes: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_that_leaves_after_a_failure_is_remembered_as_long_as_any() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store")).unwrap();
+        let mut days = Days::new(store, vec![1]).unwrap();
+        let residences = days.residences();
+        let id = TableId { summary: 0, day: 7 };
+        days.set_loaded(id, DayRecord::default());
+        assert!(!residences.reads_store(id, 4), "all of it is in memory");
+        assert_eq!(days.evict(1, 5), [id]);
+        days.failed(5, &[]);
+        // It leaves with the next one. A question that looked at the store before that may still
+        // be on its way to the shards, which have it until they hear of the commit.
+        days.committed(6, &[]);
+        assert!(!residences.reads_store(id, 4) && residences.reads_store(id, 6));
+        days.committed(7, &[]);
+        assert!(residences.reads_store(id, 7) && days.days.is_empty());
+    }
 }

@@ -37,14 +37,20 @@ pub struct Scan {
     question: Arc<ShardQuestion>,
     groups: Groups,
     parts: Vec<Part>,
+    shard: usize,
     sequence: u64,
 }
 
 impl Scan {
-    /// Starts to answer a question over tables, as of now.
-    pub fn new(question: Arc<ShardQuestion>, parts: Vec<Part>, sequence: u64) -> Self {
+    /// Starts to answer a question over tables of a shard, as of now.
+    pub fn new(
+        question: Arc<ShardQuestion>,
+        parts: Vec<Part>,
+        shard: usize,
+        sequence: u64,
+    ) -> Self {
         let groups = Groups::new(Arc::clone(&question.layout), Arc::clone(&question.grouping));
-        Self { question, groups, parts, sequence }
+        Self { question, groups, parts, shard, sequence }
     }
 
     /// Looks up single keys at once instead of walking.
@@ -62,8 +68,9 @@ impl Scan {
     /// Sends the answer.
     pub fn finish(self) {
         // A questioner that has given up has closed the channel; that is no concern of ours.
-        let answer = ShardAnswer { groups: self.groups, sequence: self.sequence };
-        let _ = self.question.reply.send(Some(answer));
+        let Self { question, groups, shard, sequence, .. } = self;
+        let answer = ShardAnswer { shard, groups, sequence };
+        let _ = question.reply.send(Some(answer));
     }
 
     /// Reads a slice of rows. `live` finds the tables that are still live.

@@ -88,6 +88,8 @@ impl ShardQuestion {
 
 /// A shard's answer.
 pub struct ShardAnswer {
+    /// Whose it is.
+    pub shard: usize,
     /// What was folded.
     pub groups: Groups,
     /// Sequence number after the last event that it covers.
@@ -287,7 +289,7 @@ impl Worker {
         let live = self.tables.iter().filter(|(id, _)| wanted(id));
         let detached = self.detached.iter().filter(|d| d.number > question.stored && wanted(&d.id));
         if let Some(points) = &question.points {
-            let mut scan = Scan::new(Arc::clone(question), Vec::new(), self.sequence);
+            let mut scan = Scan::new(Arc::clone(question), Vec::new(), self.shard, self.sequence);
             let tables = live.map(|(id, t)| (*id, t)).chain(detached.map(|d| (d.id, &*d.table)));
             for (id, table) in tables {
                 for (hash, key) in &points[self.shard] {
@@ -300,7 +302,7 @@ impl Worker {
         let live = live.map(|(id, t)| Part::new(*id, None, t.len()));
         let detached = detached.map(|d| Part::new(d.id, Some(Arc::clone(&d.table)), d.table.len()));
         let parts = live.chain(detached).collect();
-        self.scans.push(Scan::new(Arc::clone(question), parts, self.sequence));
+        self.scans.push(Scan::new(Arc::clone(question), parts, self.shard, self.sequence));
     }
 
     /// The barrier: what was changed before it belongs to the checkpoint.

@@ -28,7 +28,7 @@ pub struct Batch {
     text: Vec<u8>,
     text_bytes: usize,
     message: EventBatch,
-    names: HashMap<String, u32>,
+    names: HashMap<Vec<u8>, u32>,
 }
 
 impl Batch {
@@ -90,22 +90,13 @@ impl Batch {
 
     fn row(&mut self, line: &[u8]) -> Result<Row, String> {
         let text = std::str::from_utf8(line).map_err(|e| e.to_string())?;
+        let members: BTreeMap<String, &RawValue> =
+            serde_json::from_str(text).map_err(|e| format!("is not a JSON object: {e}"))?;
         let mut row = Row::default();
-        self.add_members(&mut row, "", text)?;
-        Ok(row)
-    }
-
-    /// Adds the members of an object; those of objects within it under paths: `user.id`.
-    fn add_members(&mut self, row: &mut Row, parent: &str, object: &str) -> Result<(), String> {
-        let members: BTreeMap<String, Box<RawValue>> =
-            serde_json::from_str(object).map_err(|e| format!("is not a JSON object: {e}"))?;
         for (name, value) in members {
-            let path = if parent.is_empty() { name } else { format!("{parent}.{name}") };
-            if value.get().starts_with('{') {
-                self.add_members(row, &path, value.get())?;
-                continue;
-            }
-            let kind = kind(value.get()).map_err(|why| format!("\"{path}\" {why}"))?;
+            let kind = kind(value.get()).map_err(|why| format!("\"{name}\" {why}"))?;
+            // A name here is a path there.
+            let path = name.replace('\\', r"\\").replace('.', r"\.").into_bytes();
             let next = self.names.len() as u32;
             let place = *self.names.entry(path).or_insert_with_key(|path| {
                 self.message.names.push(path.clone());
@@ -114,37 +105,31 @@ impl Batch {
             row.name.push(place);
             row.value.push(Value { kind });
         }
-        Ok(())
+        Ok(row)
     }
 }
 
-/// A value that is no object.
+/// A value; as JSON where protobuf would not say it as it is written.
 fn kind(text: &str) -> Result<Option<Kind>, String> {
+    let unescaped = || serde_json::from_str::<String>(text).map_err(|e| e.to_string());
     Ok(match text.as_bytes().first() {
         Some(b'n') => None,
         Some(b't' | b'f') => Some(Kind::Bool(text == "true")),
-        Some(b'"') => Some(Kind::String(serde_json::from_str(text).map_err(|e| e.to_string())?)),
-        Some(b'[') => {
-            return Err("is an array, which protobuf events have not; use --format json".into());
-        }
-        _ => Some(number(text)?),
+        Some(b'"') => Some(Kind::String(unescaped()?.into_bytes())),
+        Some(b'[' | b'{') => Some(Kind::Json(text.into())),
+        _ => Some(number(text)),
     })
 }
 
-/// A number whose every digit survives.
-fn number(text: &str) -> Result<Kind, String> {
-    if let Ok(int) = text.parse() {
-        return Ok(Kind::Int(int));
+/// A number; its text matters where it is a key.
+fn number(text: &str) -> Kind {
+    if let Some(int) = text.parse::<i64>().ok().filter(|int| int.to_string() == text) {
+        return Kind::Int(int);
     }
-    let double: f64 = text.parse().map_err(|_| format!("is not a number: {text}"))?;
-    let mantissa = text.split(['e', 'E']).next().unwrap_or(text);
-    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
-    // Fifteen significant digits always survive a double; more may.
-    let exact = digits.trim_start_matches('0').len() <= 15 || double.to_string() == text;
-    if !double.is_finite() || !exact {
-        return Err(format!("is {text}, more than a double holds; use --format json"));
+    match text.parse::<f64>() {
+        Ok(double) if double.to_string() == text => Kind::Double(double),
+        _ => Kind::Json(text.into()),
     }
-    Ok(Kind::Double(double))
 }
 
 #[cfg(test)]
@@ -166,34 +151,42 @@ mod tests {
     }
 
     #[test]
-    fn objects_become_rows_with_paths() {
+    fn objects_become_rows_that_say_the_same() {
         let mut batch = Batch::new(Form::Protobuf, 10);
-        batch.add(br#"{"a":1,"u":{"id":"x","n":null},"ok":true}"#).unwrap();
-        batch.add(br#"{"u":{"id":"y"},"c":0.25}"#).unwrap();
+        batch.add(br#"{"a":1,"ok":true,"u":{"id":"x"},"u.v":null}"#).unwrap();
+        batch.add(br#"{"u.v":"y","c":0.25,"a":[1, 2]}"#).unwrap();
         let mut out = Vec::new();
         batch.take(&mut out);
         assert_eq!(out[0], 0x82);
         let message = EventBatch::decode(&out[..]).unwrap();
-        assert_eq!(message.names, ["a", "ok", "u.id", "u.n", "c"]);
+        let names: Vec<&[u8]> = message.names.iter().map(Vec::as_slice).collect();
+        assert_eq!(names, [&b"a"[..], b"ok", b"u", br"u\.v", b"c"]);
         assert_eq!(message.rows[0].name, [0, 1, 2, 3]);
-        let kinds: Vec<_> = message.rows[0].value.iter().map(|v| v.kind.clone()).collect();
-        let text = |text: &str| Some(Kind::String(text.to_owned()));
-        assert_eq!(kinds, [Some(Kind::Int(1)), Some(Kind::Bool(true)), text("x"), None]);
-        assert_eq!(message.rows[1].name, [4, 2]);
-        assert_eq!(message.rows[1].value[0].kind, Some(Kind::Double(0.25)));
+        let kinds = |row: usize| {
+            message.rows[row].value.iter().map(|v| v.kind.clone()).collect::<Vec<Option<Kind>>>()
+        };
+        let json = |text: &str| Some(Kind::Json(text.into()));
+        let object = json(r#"{"id":"x"}"#);
+        assert_eq!(kinds(0), [Some(Kind::Int(1)), Some(Kind::Bool(true)), object, None]);
+        let text = Some(Kind::String(b"y".to_vec()));
+        assert_eq!(kinds(1), [json("[1, 2]"), Some(Kind::Double(0.25)), text]);
     }
 
     #[test]
-    fn what_protobuf_cannot_say_is_refused() {
+    fn numbers_keep_their_text() {
+        for text in ["17850.0", "1e3", "0.50", "-0", "007", "18446744073709551616", "1e999"] {
+            assert!(matches!(number(text), Kind::Json(_) | Kind::Double(_)), "{text}");
+        }
+        assert_eq!(number("-0"), Kind::Double(-0.0));
+        assert_eq!(number("12.5"), Kind::Double(12.5));
+        assert_eq!(number("12.50"), Kind::Json(b"12.50".to_vec()));
+        assert_eq!(number("-7"), Kind::Int(-7));
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
         let mut batch = Batch::new(Form::Protobuf, 10);
-        for line in [
-            "[1]",
-            "x",
-            r#"{"a":[1]}"#,
-            r#"{"a":18446744073709551615}"#,
-            r#"{"a":1e999}"#,
-            r#"{"a":0.12345678901234567890}"#,
-        ] {
+        for line in ["[1]", "x", "7", "{\"a\":007}", "{\"a\":1"] {
             assert!(batch.add(line.as_bytes()).is_err(), "{line}");
         }
         assert_eq!(batch.len(), 0);

@@ -12,7 +12,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
@@ -23,7 +23,7 @@ use crate::config::parse_micros;
 use batch::{Batch, Form};
 use csv_rows::{CsvRows, Outcome};
 use input::Input;
-use push::Pusher;
+use push::{Pusher, SEND_HIGH_WATER_MARK};
 
 /// Bad rows or lines that are shown; the others are counted.
 const SHOWN: u64 = 5;
@@ -166,11 +166,17 @@ pub fn send(args: &Args) -> anyhow::Result<Sent> {
     }
     // What came before an error is sent all the same, and its place says where to go on.
     let (sent, finished) = sender.finish();
-    outcome.map_err(|error| {
-        let events = counted(sent.events, args.unit());
-        if finished.is_err() { error } else { error.context(format!("stopped after {events}")) }
+    let events = counted(sent.events, args.unit());
+    outcome.map_err(|error| match &finished {
+        Ok(()) => error.context(format!("stopped after {events}")),
+        // What failed may be the way out itself.
+        Err(_) => error.context(format!(
+            "stopped after {events}, of which up to {SEND_HIGH_WATER_MARK} messages have not \
+             arrived; what did, the server's counters say"
+        )),
     })?;
-    finished.map(|()| sent)
+    finished.with_context(|| format!("handed over {events}"))?;
+    Ok(sent)
 }
 
 /// Events on their way out.

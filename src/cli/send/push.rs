@@ -13,10 +13,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use crossbeam_channel::bounded;
 
+use crate::cli::table::counted;
 use crate::clock::Stopwatch;
 
 /// Messages that wait in memory before the next one waits outside.
-const SEND_HIGH_WATER_MARK: i32 = 64;
+pub(super) const SEND_HIGH_WATER_MARK: i32 = 64;
 
 /// Where the socket tells of its handshakes.
 const MONITOR: &str = "inproc://summarizer-send";
@@ -110,9 +111,11 @@ impl Pusher {
     /// Waits until every message has gone to the server's side of the connection.
     ///
     /// # Errors
-    /// Where nobody listens any more while some are left.
+    /// Where nobody listens any more while some are left, or where the connection broke in
+    /// between, so that nobody knows what has arrived.
     pub fn finish(self) -> anyhow::Result<()> {
         let lost = self.nobody();
+        let breaks = self.breaks();
         let Self { socket, monitor, context, address, timeout } = self;
         socket.set_linger(-1)?;
         drop(socket);
@@ -129,7 +132,21 @@ impl Pusher {
                 return Err(lost.context(format!("up to {most} messages could not be handed over")));
             }
         }
-        Ok(())
+        match breaks {
+            0 => Ok(()),
+            _ => bail!(
+                "the connection to {address} broke {} on the way, and what was in flight then is \
+                 lost: compare with events_accepted and events_refused of the server",
+                counted(breaks, "time")
+            ),
+        }
+    }
+
+    /// How often the connection broke.
+    fn breaks(&self) -> u64 {
+        let events = std::iter::from_fn(|| self.monitor.recv_multipart(zmq::DONTWAIT).ok());
+        let lost = zmq::SocketEvent::DISCONNECTED.to_raw().to_ne_bytes();
+        events.filter(|frames| frames.first().is_some_and(|f| f.starts_with(&lost))).count() as u64
     }
 
     fn nobody(&self) -> anyhow::Error {
@@ -199,6 +216,25 @@ mod tests {
         let (_context, _router, address) = server(zmq::ROUTER);
         let error = Pusher::connect(&address, Duration::from_secs(5)).err().unwrap();
         assert!(error.to_string().contains("does not take events"), "{error}");
+    }
+
+    #[test]
+    fn a_server_that_came_back_is_noticed() {
+        let (context, pull, address) = server(zmq::PULL);
+        let pusher = Pusher::connect(&address, Duration::from_secs(5)).unwrap();
+        pusher.push(b"one").unwrap();
+        assert_eq!(pull.recv_bytes(0).unwrap(), b"one");
+        drop(pull);
+        drop(context);
+        let pull = zmq::Context::new().socket(zmq::PULL).unwrap();
+        pull.bind(&address).unwrap();
+        // What goes out before the break is noticed is lost.
+        pull.set_rcvtimeo(100).unwrap();
+        while pull.recv_bytes(0).is_err() {
+            pusher.push(b"two").unwrap();
+        }
+        let error = pusher.finish().unwrap_err().to_string();
+        assert!(error.contains("broke 1 time on the way"), "{error}");
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub struct Batch {
 impl Batch {
     /// An empty batch.
     pub fn new() -> Self {
-        let names = FIELDS.iter().map(ToString::to_string).collect();
+        let names = FIELDS.iter().map(|name| name.as_bytes().to_vec()).collect();
         Self { message: EventBatch { names, rows: Vec::new() }, ..Self::default() }
     }
 
@@ -79,12 +79,12 @@ impl Batch {
 /// Sets a value to a text, in the memory of the text that was there.
 fn set_text(value: &mut Value, start: &str, digits: &[u8]) {
     if !matches!(value.kind, Some(Kind::String(_))) {
-        value.kind = Some(Kind::String(String::new()));
+        value.kind = Some(Kind::String(Vec::new()));
     }
     if let Some(Kind::String(text)) = &mut value.kind {
         text.clear();
-        text.push_str(start);
-        text.extend(digits.iter().map(|&d| char::from(d)));
+        text.extend_from_slice(start.as_bytes());
+        text.extend_from_slice(digits);
     }
 }
 
@@ -111,9 +111,11 @@ mod tests {
                 event.write_json(&mut line);
                 let json: serde_json::Value = serde_json::from_slice(&line).unwrap();
                 for (name, value) in row.name.iter().zip(&row.value) {
-                    let told = &json[&message.names[*name as usize]];
+                    let told = &json[std::str::from_utf8(&message.names[*name as usize]).unwrap()];
                     match value.kind.as_ref().unwrap() {
-                        Kind::String(text) => assert_eq!(told, text),
+                        Kind::String(text) | Kind::Json(text) => {
+                            assert_eq!(told.as_str().unwrap().as_bytes(), text);
+                        }
                         Kind::Int(int) => assert_eq!(told, int),
                         Kind::Double(double) => assert_eq!(told.as_f64(), Some(*double)),
                         Kind::Bool(bool) => assert_eq!(told, bool),
