@@ -195,17 +195,13 @@ impl Decoder {
     /// Takes a row of protobuf.
     fn row(&mut self, rows: &mut Rows, at: usize, batch: &mut Batch) -> Result<(), Reason> {
         self.stage.begin();
-        match rows.as_json(at) {
-            None => {
-                rows.stage(at, &mut self.members, &mut self.stage, &self.schema);
-                self.accept(&[], batch)
-            }
-            Some(text) => {
-                let text = text?;
-                self.json_event(text.as_bytes(), 0, true, &mut 0).1?;
-                self.accept(text.as_bytes(), batch)
-            }
+        if rows.check(at)? {
+            let text = rows.json(at)?;
+            self.json_event(text.as_bytes(), 0, true, &mut 0).1?;
+            return self.accept(text.as_bytes(), batch);
         }
+        rows.stage(at, &mut self.members, &mut self.stage, &self.schema);
+        self.accept(&[], batch)
     }
 
     /// Reads one object that starts at or behind `start`. Gives where to go on and, if it

@@ -39,9 +39,8 @@ impl Rows {
     pub fn decode(bytes: &[u8], members: &mut Members) -> Result<Self, Reason> {
         let batch = wire::EventBatch::decode(bytes).map_err(|_| Reason::MalformedProtobuf)?;
         let name = |name: &Vec<u8>| {
-            let is_text = simdutf8::basic::from_utf8(name).is_ok();
             let steps = steps_of(name);
-            Name { member: is_text.then(|| members.find_path(&steps)), steps }
+            Name { member: is_utf8(name).then(|| members.find_path(&steps)), steps }
         };
         let names: Vec<Name> = batch.names.iter().map(name).collect();
         Ok(Self { seen: vec![0; names.len()], batch, names })
@@ -57,34 +56,18 @@ impl Rows {
         self.batch.rows.is_empty()
     }
 
-    /// One row as the JSON object that says the same, where a value of it is JSON; none: none is.
+    /// Whether a row holds JSON. Refuses one with values that have no name, with a name that it
+    /// has twice (a short row could say a long name so often that no memory would hold what was
+    /// said), or with texts that are no UTF-8.
     ///
     /// # Errors
-    /// Why it cannot be taken, and what is known of it.
-    pub fn as_json(&mut self, at: usize) -> Option<Result<String, Reason>> {
-        let row = &self.batch.rows[at];
-        row.value.iter().any(|v| matches!(v.kind, Some(Kind::Json(_)))).then(|| {
-            self.check(at)?;
-            let row = &self.batch.rows[at];
-            for value in &row.value {
-                if let Some(Kind::Json(text)) = &value.kind {
-                    // One value and nothing else: it must not become a member of its own.
-                    serde_json::from_slice::<IgnoredAny>(text)
-                        .map_err(|_| Reason::MalformedJson)?;
-                }
-            }
-            Ok(self.to_json(at, usize::MAX))
-        })
-    }
-
-    /// Refuses a row with values that have no name, with a name that it has twice (a short row
-    /// could say a long name so often that no memory would hold what was said), or with texts
-    /// that are no UTF-8.
-    fn check(&mut self, at: usize) -> Result<(), Reason> {
+    /// Why it is refused.
+    pub fn check(&mut self, at: usize) -> Result<bool, Reason> {
         let row = &self.batch.rows[at];
         if row.name.len() != row.value.len() {
             return Err(Reason::MalformedProtobuf);
         }
+        let mut holds_json = false;
         for (&name, value) in row.name.iter().zip(&row.value) {
             let place = name as usize;
             let Some(name) = self.names.get(place) else { return Err(Reason::MalformedProtobuf) };
@@ -92,8 +75,10 @@ impl Rows {
                 return Err(Reason::MalformedProtobuf);
             }
             let is_text = match &value.kind {
-                Some(Kind::String(text) | Kind::Json(text)) => {
-                    simdutf8::basic::from_utf8(text).is_ok()
+                Some(Kind::String(text)) => is_utf8(text),
+                Some(Kind::Json(text)) => {
+                    holds_json = true;
+                    is_utf8(text)
                 }
                 _ => true,
             };
@@ -101,15 +86,24 @@ impl Rows {
                 return Err(Reason::InvalidUtf8);
             }
         }
-        Ok(())
+        Ok(holds_json)
     }
 
-    /// Stages one row that holds no JSON.
-    pub fn stage(&mut self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
-        if let Err(reason) = self.check(at) {
-            stage.refuse(reason);
-            return;
+    /// A checked row as the JSON object that says the same.
+    ///
+    /// # Errors
+    /// Where a value is not one of JSON and nothing else: it must not become a member of its own.
+    pub fn json(&self, at: usize) -> Result<String, Reason> {
+        for value in &self.batch.rows[at].value {
+            if let Some(Kind::Json(text)) = &value.kind {
+                serde_json::from_slice::<IgnoredAny>(text).map_err(|_| Reason::MalformedJson)?;
+            }
         }
+        Ok(self.to_json(at, usize::MAX))
+    }
+
+    /// Stages a checked row that holds no JSON.
+    pub fn stage(&self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
         let row = &self.batch.rows[at];
         for (&name, value) in row.name.iter().zip(&row.value) {
             let Name { member, steps } = &self.names[name as usize];
@@ -181,6 +175,10 @@ fn steps_of(name: &[u8]) -> Vec<Vec<u8>> {
         }
     }
     steps
+}
+
+fn is_utf8(text: &[u8]) -> bool {
+    text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
 }
 
 fn typed(value: &wire::Value) -> Value<'_> {
