@@ -130,11 +130,6 @@ impl Cell {
     }
 }
 
-/// The time of microseconds since 1970, in UTC.
-pub fn timestamp(us: i64) -> String {
-    jiff::Timestamp::from_microsecond(us).unwrap_or_default().to_string()
-}
-
 /// The cell of a dimension. `kind` is the type of its field.
 pub fn key_cell(value: KeyValue, kind: FieldType) -> Cell {
     match (value, kind) {

@@ -57,7 +57,7 @@ fn days_beyond_retention_go_from_memory_store_and_answers() {
     server.wait_until("published", |s| s["pending_days"] == 0);
     server.clock.advance(Duration::from_secs(2 * DAY_S as u64));
     send(&server, 4, 1);
-    server.wait_until("stored", |s| s["stored_sequence"] == s["sequence"]);
+    wait_until_stored(&server);
     let pages = r#"{"summary":"pages","by":["day"]}"#;
     let all = r#"{"summary":"all"}"#;
     for _ in 0..2 {
@@ -173,7 +173,7 @@ fn a_day_that_is_gone_does_not_come_back_in_part() {
     send(&server, 0, 5);
     server.clock.advance(Duration::from_secs(2 * DAY_S as u64));
     send(&server, 2, 1);
-    server.wait_until("published", |s| s["stored_sequence"] == s["sequence"]);
+    wait_until_stored(&server);
     let file = folder.path().join("data/snapshots/pages/2026-11-20.csv");
     server.wait_until("published", |_| file.exists());
     let published = std::fs::read_to_string(&file).unwrap();

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::record_path::written_path;
 use super::{
     AggregateKind, Derivation, FieldSource, FieldType, Filter, Schema, Summary, family_name,
 };
@@ -156,10 +157,4 @@ fn written_number(value: i64, kind: FieldType) -> String {
     let one = 10u64.pow(u32::from(scale));
     let (sign, size) = (if value < 0 { "-" } else { "" }, value.unsigned_abs());
     format!("{sign}{}.{:0width$}", size / one, size % one, width = usize::from(scale))
-}
-
-/// A path as `from` has it: `a.b`, and `\.` for a dot within a step.
-fn written_path(path: &[String]) -> String {
-    let steps = path.iter().map(|step| step.replace('\\', r"\\").replace('.', r"\."));
-    steps.collect::<Vec<_>>().join(".")
 }

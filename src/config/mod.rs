@@ -10,6 +10,7 @@ mod error;
 mod formula;
 mod paths;
 mod predicate;
+mod record_path;
 mod resolve;
 mod resolve_aggregates;
 mod resolve_events;
@@ -28,8 +29,9 @@ pub use definition::{AggregateDefinition, Definition, DimensionDefinition};
 pub use error::ConfigError;
 pub(crate) use error::{Problem, suggestion};
 pub use formula::{Formula, Output, Part};
-pub use paths::check_folder;
+pub use paths::{check_folder, socket_path};
 pub use predicate::{Comparison, Like, Operand, Ordered, Predicate};
+pub use record_path::{path_steps, written_path};
 pub use units::{parse_bytes, parse_micros};
 
 /// The whole configuration as meant.

@@ -32,9 +32,8 @@ pub(super) fn check_sockets(file: &written::File) -> Result<(), Problem> {
     }
     let sockets = |key: &str, bind: &Option<Spanned<OneOrMany>>| {
         let Some(bind) = bind else { return Ok(()) };
-        let paths = bind.get_ref().0.iter().filter_map(|address| address.strip_prefix("ipc://"));
+        let mut paths = bind.get_ref().0.iter().filter_map(|address| socket_path(address));
         let problem = |message| Problem::new(bind.span(), key, message);
-        let mut paths = paths.filter(|path| !path.is_empty());
         paths.try_for_each(check_socket).map_err(problem)
     };
     sockets("ingest.zmq.bind", &file.ingest.zmq.bind)?;
@@ -91,17 +90,19 @@ fn check_file(file: &Path) -> Result<(), String> {
     check_parent(file)
 }
 
+/// The file of an address; none where there is none: abstract names are no files, and for `*`
+/// the system chooses a path.
+pub fn socket_path(address: &str) -> Option<&Path> {
+    let path = address.strip_prefix("ipc://").filter(|path| !path.starts_with(['@', '*']))?;
+    (!path.is_empty()).then_some(Path::new(path))
+}
+
 /// Refuses the path of a socket that could not be made, or would take the place of something
 /// else.
-fn check_socket(path: &str) -> Result<(), String> {
-    // Abstract names are not files; the system chooses a path for `*`.
-    if path.starts_with(['@', '*']) {
-        return Ok(());
-    }
-    let socket = Path::new(path);
+fn check_socket(socket: &Path) -> Result<(), String> {
     if socket.symlink_metadata().is_ok_and(|found| !found.file_type().is_socket()) {
         let advice = "what lies there is no socket: move it away, or choose another path";
-        return Err(format!("{path} cannot be made: {advice}"));
+        return Err(format!("{} cannot be made: {advice}", socket.display()));
     }
     check_parent(socket)
 }
@@ -142,7 +143,7 @@ mod tests {
         let said = |result: Result<(), String>| result.map_err(|e| e.replace(&prefix, ""));
         let folder = |path: &str| said(check_folder(&at(path)));
         let file = |path: &str| said(check_file(&at(path)));
-        let socket = |path: &str| said(check_socket(&format!("{prefix}{path}")));
+        let socket = |path: &str| said(check_socket(&at(path)));
 
         for made in [folder(""), folder("not/there/yet"), file("state"), socket("ask")] {
             assert_eq!(made, Ok(()));
@@ -169,6 +170,9 @@ mod tests {
         // What is made at the start, and what only looks like it.
         assert_eq!(check_file(Path::new("/run/not-there-yet/state")), Ok(()));
         assert!(check_file(Path::new("/run/../not-there/state")).is_err());
-        assert!(check_socket("@abstract").is_ok() && check_socket("*").is_ok());
+        for address in ["ipc://@abstract", "ipc://*", "ipc://", "tcp://127.0.0.1:5555"] {
+            assert_eq!(socket_path(address), None, "{address}");
+        }
+        assert_eq!(socket_path("ipc:///run/ask"), Some(Path::new("/run/ask")));
     }
 }

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use sqlparser::ast::{Expr, Value};
 use toml::Spanned;
 
+use super::record_path::path_steps;
 use super::resolve::{micros_or, number_or};
 use super::resolve_aggregates::{Columns, aggregate};
 use super::sql::{function_arguments, parse_sql};
@@ -150,34 +151,14 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
     Err(format!("{afternoon} would be read as {read}"))
 }
 
-/// Splits `a.b` into steps; `\.` is a dot within a step.
+/// The steps of a path such as `user.id`.
 fn path(text: &Text, key: &str) -> Result<Vec<String>, Problem> {
-    let mut steps = vec![String::new()];
-    let mut characters = text.get_ref().chars();
-    while let Some(c) = characters.next() {
-        match c {
-            '.' => steps.push(String::new()),
-            '\\' => steps.extend_last(characters.next().unwrap_or('\\')),
-            c => steps.extend_last(c),
-        }
-    }
+    let steps = path_steps(text.get_ref());
     if steps.iter().any(String::is_empty) || steps.len() >= limits::MAX_JSON_DEPTH {
         let message = format!("\"{}\" is not a path such as user or user.id", text.get_ref());
         return Err(Problem::new(text.span(), key, message));
     }
     Ok(steps)
-}
-
-trait ExtendLast {
-    fn extend_last(&mut self, c: char);
-}
-
-impl ExtendLast for Vec<String> {
-    fn extend_last(&mut self, c: char) {
-        if let Some(last) = self.last_mut() {
-            last.push(c);
-        }
-    }
 }
 
 pub(super) fn check_name(name: &Text, key: &str) -> Result<(), Problem> {

@@ -8,4 +8,4 @@ mod zone;
 pub use batch::Batch;
 pub use bitmap::Bitmap;
 pub use column::{Column, TextColumn, Value, Values, equal};
-pub use zone::{DAY_US, Date, DayZone, date, parse_date};
+pub use zone::{DAY_US, Date, DayZone, date, parse_date, timestamp};

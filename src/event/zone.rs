@@ -24,6 +24,11 @@ pub fn parse_date(text: &str) -> Option<Date> {
     (text.len() == 10).then_some(days)
 }
 
+/// The time of microseconds since 1970, in UTC.
+pub fn timestamp(us: i64) -> String {
+    Timestamp::from_microsecond(us).unwrap_or_default().to_string()
+}
+
 /// A zone that remembers the offset of the span it was last asked about: events come
 /// nearly in order, and transitions are months apart.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::refusal::Reason;
 use crate::config;
-use crate::event::{DAY_US, Date, date, parse_date};
+use crate::event::{DAY_US, Date, date, parse_date, timestamp};
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -209,9 +209,8 @@ fn file_name(day: Date) -> String {
 
 fn line_of(letter: &Letter<'_>) -> String {
     let kept = &letter.bytes[..letter.bytes.len().min(limits::DEAD_LETTER_BYTES)];
-    let arrival = jiff::Timestamp::from_microsecond(letter.arrival_us).unwrap_or_default();
     let mut line = json!({
-        "arrival": arrival.to_string(),
+        "arrival": timestamp(letter.arrival_us),
         "reason": letter.reason.name(),
         "source": letter.source,
         "bytes": letter.bytes.len(),

@@ -136,14 +136,14 @@ impl Members {
 
     /// Finds a member by the steps of its path. Of one within a field, the field: whoever names
     /// it says that the field is an object.
-    pub fn find_path(&mut self, steps: &[Vec<u8>]) -> PathMember {
+    pub fn find_path(&mut self, steps: &[String]) -> PathMember {
         let mut id = ROOT;
         for step in steps {
             if self.nodes[id].is_leaf() && !self.nodes[id].has_children {
                 return PathMember::Within(id);
             }
-            let Some(&next) = self.nodes[id].children.get(step.as_slice()) else {
-                return PathMember::Unknown(self.unknown_place(&steps.join(&b'.')));
+            let Some(&next) = self.nodes[id].children.get(step.as_bytes()) else {
+                return PathMember::Unknown(self.unknown_place(steps.join(".").as_bytes()));
             };
             id = next;
         }

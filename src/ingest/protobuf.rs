@@ -12,7 +12,7 @@ use super::members::{Members, PathMember};
 use super::refusal::Reason;
 use super::stage::Stage;
 use super::{decode, wire};
-use crate::config::Schema;
+use crate::config::{Schema, path_steps};
 use crate::event::Value;
 use wire::value::Kind;
 
@@ -28,7 +28,7 @@ pub struct Rows {
 struct Name {
     /// None: it is no UTF-8.
     member: Option<PathMember>,
-    steps: Vec<Vec<u8>>,
+    steps: Vec<String>,
 }
 
 impl Rows {
@@ -39,7 +39,7 @@ impl Rows {
     pub fn decode(bytes: &[u8], members: &mut Members) -> Result<Self, Reason> {
         let batch = wire::EventBatch::decode(bytes).map_err(|_| Reason::MalformedProtobuf)?;
         let name = |name: &Vec<u8>| {
-            let steps = steps_of(name);
+            let steps = path_steps(&String::from_utf8_lossy(name));
             Name { member: is_utf8(name).then(|| members.find_path(&steps)), steps }
         };
         let names: Vec<Name> = batch.names.iter().map(name).collect();
@@ -157,26 +157,6 @@ impl Rows {
     }
 }
 
-/// The steps of a path: `user.id` has two, `user\\.id` one.
-fn steps_of(name: &[u8]) -> Vec<Vec<u8>> {
-    let mut steps = vec![Vec::new()];
-    let mut bytes = name.iter();
-    while let Some(&byte) = bytes.next() {
-        let byte = match byte {
-            b'.' => {
-                steps.push(Vec::new());
-                continue;
-            }
-            b'\\' => *bytes.next().unwrap_or(&b'\\'),
-            byte => byte,
-        };
-        if let Some(last) = steps.last_mut() {
-            last.push(byte);
-        }
-    }
-    steps
-}
-
 fn is_utf8(text: &[u8]) -> bool {
     text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
 }
@@ -211,7 +191,7 @@ fn stage_time(stage: &mut Stage, schema: &Schema, value: &wire::Value) -> bool {
 
 /// `"name":value` as JSON, within objects where the path has several steps; NaN and infinities,
 /// which JSON has not, as text.
-fn member_text(steps: &[Vec<u8>], value: &wire::Value) -> String {
+fn member_text(steps: &[String], value: &wire::Value) -> String {
     let text = |bytes: &[u8]| serde_json::Value::from(String::from_utf8_lossy(bytes)).to_string();
     let value = match &value.kind {
         None => "null".to_owned(),
@@ -222,9 +202,9 @@ fn member_text(steps: &[Vec<u8>], value: &wire::Value) -> String {
         Some(Kind::Double(double)) => text(double.to_string().as_bytes()),
         Some(Kind::Bool(bool)) => bool.to_string(),
     };
-    let (first, rest) = steps.split_first().map_or((&b"?"[..], &[][..]), |(f, r)| (&f[..], r));
-    let mut member = text(first);
-    rest.iter().for_each(|step| member += &format!(":{{{}", text(step)));
+    let (first, rest) = steps.split_first().map_or(("?", &[][..]), |(first, rest)| (first, rest));
+    let mut member = text(first.as_bytes());
+    rest.iter().for_each(|step| member += &format!(":{{{}", text(step.as_bytes())));
     member += &format!(":{value}");
     member + &"}".repeat(rest.len())
 }

@@ -8,10 +8,9 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::sync::Arc;
 
-use crate::config::{Format, IngestSockets};
+use crate::config::{Format, IngestSockets, socket_path};
 
 /// How often libzmq's own size limit lies above ours: it disconnects the sender, so it is
 /// only the emergency brake behind a limit that we check and count.
@@ -146,9 +145,7 @@ pub fn bind(socket: &zmq::Socket, key: &str, address: &str) -> Result<String, St
 /// well as the socket of a running server, which would listen on unheard: only a socket at
 /// which nobody answers is for us to replace.
 fn leaves_others_alone(address: &str) -> Result<(), zmq::Error> {
-    // Abstract names are not files; the system chooses a path for `*`.
-    let path = address.strip_prefix("ipc://").filter(|path| !path.starts_with(['@', '*']));
-    let Some(path) = path.map(Path::new) else { return Ok(()) };
+    let Some(path) = socket_path(address) else { return Ok(()) };
     match path.symlink_metadata() {
         Ok(found) if !found.file_type().is_socket() => return Err(zmq::Error::ENOTSOCK),
         _ => {}

@@ -5,8 +5,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use sketches::top::Frequent;
 
+use crate::event::timestamp;
 use crate::ingest::wire;
-use crate::output::{Cell, timestamp};
+use crate::output::Cell;
 
 /// Why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

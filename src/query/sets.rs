@@ -14,9 +14,9 @@ use super::reply::{Failure, since_json, since_wire};
 use super::request::{Question, SetPart, SetQuestion};
 use crate::clock::Stopwatch;
 use crate::config::{AggregateKind, Schema, suggestion};
+use crate::event::timestamp;
 use crate::ingest::wire;
 use crate::limits;
-use crate::output::timestamp;
 use crate::row::{Groups, State};
 
 /// How many values are in what was asked for.

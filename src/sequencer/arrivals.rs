@@ -4,9 +4,8 @@
 //!
 //! In: the handed-in clock. Out: arrivals, and whether the clock may be deleted by.
 
-use jiff::Timestamp;
-
 use crate::clock::{BELIEVED_AFTER_US, Clock, LEAP_US, WatchedClock};
+use crate::event::timestamp;
 
 /// Stamps arrivals.
 pub(super) struct Arrivals {
@@ -30,13 +29,13 @@ impl Arrivals {
     pub(super) fn now_us(&mut self) -> i64 {
         let reading = self.clock.read();
         if let Some(from_us) = reading.set_from_us {
-            let (from, to) = (instant(from_us), instant(reading.now_us));
+            let (from, to) = (timestamp(from_us), timestamp(reading.now_us));
             let minutes = BELIEVED_AFTER_US / 60_000_000;
             tracing::warn!(%from, %to, "the clock was set; arrivals follow it, but nothing is \
                 deleted or published by it for {minutes} minutes");
         }
         if self.last_us - reading.now_us >= LEAP_US {
-            let (from, to) = (instant(self.last_us), instant(reading.now_us));
+            let (from, to) = (timestamp(self.last_us), timestamp(reading.now_us));
             tracing::warn!(%from, %to, "arrivals go back with the clock");
             self.last_us = reading.now_us;
         }
@@ -48,10 +47,6 @@ impl Arrivals {
     pub(super) fn has_stood(&self) -> bool {
         self.clock.has_stood()
     }
-}
-
-fn instant(us: i64) -> Timestamp {
-    Timestamp::from_microsecond(us).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -63,6 +63,10 @@ struct Day {
 }
 
 impl Day {
+    fn new(record: DayRecord, residence: Residence) -> Self {
+        Self { record, is_unread: false, residence, changed: false, bytes: None }
+    }
+
     fn is_pending(&self) -> bool {
         self.record.changed_sequence > self.record.published_sequence
     }
@@ -102,10 +106,7 @@ impl Days {
             let Some(summary) = summary_numbers.iter().position(|n| *n == number) else { continue };
             let Some(record) = store.day(number, day)? else { continue };
             let residence = Residence::Partial(0);
-            days.insert(
-                TableId { summary, day },
-                Day { record, is_unread: false, residence, changed: false, bytes: None },
-            );
+            days.insert(TableId { summary, day }, Day::new(record, residence));
         }
         let deleted = summary_numbers.iter().map(|&number| store.deleted_before(number));
         let deleted = deleted.collect::<Result<_, _>>()?;
@@ -121,25 +122,29 @@ impl Days {
     /// Notes that all rows of a day were loaded into memory.
     pub fn set_loaded(&mut self, id: TableId, record: DayRecord) {
         let residence = Residence::Full;
-        self.days
-            .insert(id, Day { record, is_unread: false, residence, changed: false, bytes: None });
+        self.days.insert(id, Day::new(record, residence));
         self.residences.set(id, Some(residence));
     }
 
     /// Notes that events change a day. Returns whether the store has rows of it that memory
     /// has not.
     pub fn touch(&mut self, id: TableId, events: u64, sequence: u64, arrival_us: i64) -> bool {
-        let Self { store, summary_numbers, days, residences, .. } = self;
-        let day = days.entry(id).or_insert_with(|| {
-            let day = look_up(store, summary_numbers[id.summary], id.day);
-            residences.set(id, Some(day.residence));
-            day
-        });
+        let day = self.day_mut(id);
         day.record.events += events;
         day.record.changed_sequence = sequence;
         day.record.changed_us = arrival_us;
         day.changed = true;
         day.residence != Residence::Full
+    }
+
+    /// What is known of a day, which is looked up where nothing is known yet.
+    fn day_mut(&mut self, id: TableId) -> &mut Day {
+        let Self { store, summary_numbers, days, residences, .. } = self;
+        days.entry(id).or_insert_with(|| {
+            let day = look_up(store, summary_numbers[id.summary], id.day);
+            residences.set(id, Some(day.residence));
+            day
+        })
     }
 
     /// The days that changed since this was last asked, for the records of a checkpoint.
@@ -249,12 +254,7 @@ impl Days {
         if id.day < self.deleted[id.summary] {
             return;
         }
-        let Self { store, summary_numbers, days, residences, .. } = self;
-        let day = days.entry(id).or_insert_with(|| {
-            let day = look_up(store, summary_numbers[id.summary], id.day);
-            residences.set(id, Some(day.residence));
-            day
-        });
+        let day = self.day_mut(id);
         day.record.published_sequence = day.record.published_sequence.max(sequence);
         day.changed = true;
     }
@@ -302,7 +302,7 @@ fn look_up(store: &Store, number: u32, day: i32) -> Day {
     let is_stored = stored.is_some() || is_unread;
     let residence = if is_stored { Residence::Partial(0) } else { Residence::Full };
     let record = stored.unwrap_or_default();
-    Day { record, is_unread, residence, changed: false, bytes: None }
+    Day { is_unread, ..Day::new(record, residence) }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Seek, Write};
 use std::path::Path;
 
 use super::ServerError;
+use crate::config::{check_folder, socket_path};
 
 /// Name of the file in the data folder.
 const FILE: &str = "lock";
@@ -30,10 +31,7 @@ impl DataLock {
     /// Where it cannot be written, or another process has it.
     pub(super) fn take(folder: &Path) -> Result<Self, ServerError> {
         let unusable = |error| unusable(folder, error);
-        if folder.exists() && !folder.is_dir() {
-            let message = format!("data_dir: {} is a file; name a folder", folder.display());
-            return Err(ServerError(message));
-        }
+        check_folder(folder).map_err(|message| ServerError(format!("data_dir: {message}")))?;
         std::fs::create_dir_all(folder).map_err(unusable)?;
         let path = folder.join(FILE);
         let file = File::options()
@@ -77,7 +75,7 @@ impl Drop for DataLock {
 
 /// An address for those on this machine who are in another folder than the server.
 fn reachable(address: &str) -> String {
-    if let Some(path) = address.strip_prefix("ipc://").filter(|path| !path.starts_with('@')) {
+    if let Some(path) = socket_path(address) {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.into());
         return format!("ipc://{}", path.display());
     }

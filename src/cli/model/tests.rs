@@ -17,7 +17,7 @@ fn publish(events: &[Event], folder: &Path) {
             event.write_json(&mut line);
             let json: serde_json::Value = serde_json::from_slice(&line).unwrap();
             let key: Vec<&str> = dimensions.iter().map(|d| json[d].as_str().unwrap()).collect();
-            let day = crate::output::timestamp(event.ts_ms * 1000)[..10].to_owned();
+            let day = crate::event::timestamp(event.ts_ms * 1000)[..10].to_owned();
             let row = days.entry(day).or_default().entry(key.join(",")).or_default();
             row.0 += 1;
             row.1 += u64::from(event.cost_micros);

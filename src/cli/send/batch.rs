@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use prost::Message as _;
 use serde_json::value::RawValue;
 
+use crate::config::written_path;
 use crate::ingest::wire::value::Kind;
 use crate::ingest::wire::{EventBatch, Row, Value};
 
@@ -96,7 +97,7 @@ impl Batch {
         for (name, value) in members {
             let kind = kind(value.get()).map_err(|why| format!("\"{name}\" {why}"))?;
             // A name here is a path there.
-            let path = name.replace('\\', r"\\").replace('.', r"\.").into_bytes();
+            let path = written_path(&[name]).into_bytes();
             let next = self.names.len() as u32;
             let place = *self.names.entry(path).or_insert_with_key(|path| {
                 self.message.names.push(path.clone());
