@@ -116,6 +116,7 @@ metrics! {
     counter blocked_us "Microseconds that reading the sockets stood still because a shard's queue was full."
     counter checkpoints "Checkpoints written."
     counter checkpoints_failed "Checkpoints that could not be written and will be tried again."
+    counter store_reopened "Times that the store was opened anew because an error of its disk had stopped it."
     counter checkpoint_rows "Rows written by checkpoints."
     counter checkpoint_bytes "Bytes written by checkpoints, before compression."
     counter tables_evicted "Tables (one summary, one day) that left memory."

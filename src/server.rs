@@ -22,7 +22,7 @@ use crate::row::Layout;
 use crate::sequencer::{Days, Parts, Request, Sequencer};
 use crate::serve::{QuerySocket, Responder};
 use crate::shard::{Command, Piece, ShardQuestion, Worker};
-use crate::snapshot::{ExportRequest, Exporter, Publisher, publisher};
+use crate::snapshot::{ExportRequest, Exporter, Origin, Publisher, publisher};
 use crate::store::{Registry, Store, StoreWriter};
 
 mod lock;
@@ -101,8 +101,14 @@ impl Server {
     pub fn start(config: Config, clock: Clock) -> Result<Self, ServerError> {
         let config = Arc::new(config);
         let mut lock = DataLock::take(&config.data_dir)?;
-        let store = Store::open(&config.data_dir.join("store")).map_err(fail)?;
-        let registry = Registry::resolve(&store, &config.schema).map_err(fail)?;
+        let folder = config.data_dir.join("store");
+        Origin::expect_store(&config.data_dir, &folder).map_err(ServerError)?;
+        let store = Store::open(&folder).map_err(fail)?;
+        let database = store.database().map_err(fail)?;
+        let (identity, seed) = (random()?, random()?);
+        let identity = || format!("{identity:016x}");
+        let origin = Origin::of(&config.data_dir, &database, identity).map_err(ServerError)?;
+        let registry = Registry::resolve(&database, &config.schema).map_err(fail)?;
         let registry = Arc::new(registry);
         let context = zmq::Context::new();
         let receiver = EventReceiver::bind(&context, &config.ingest).map_err(ServerError)?;
@@ -115,10 +121,10 @@ impl Server {
         let names: Vec<String> = config.schema.summaries.iter().map(|s| s.name.clone()).collect();
         let reasons: Vec<&'static str> = Reason::ALL.iter().map(|r| r.name()).collect();
         let metrics = Arc::new(Metrics::new(&reasons, config.shards, &names));
-        let plan = Arc::new(Plan::new(&config.schema, random_seed()?));
+        let plan = Arc::new(Plan::new(&config.schema, seed));
         let (layouts, numbers) = layouts(&config, &registry);
         let channels = Channels::new(config.shards);
-        let position = store.position().map_err(fail)?;
+        let position = database.position().map_err(fail)?;
         let mut days = Days::new(Arc::clone(&store), numbers.clone()).map_err(fail)?;
         let residences = days.residences();
         let (waker, wake_up) = socket::wake_up().map_err(fail)?;
@@ -126,7 +132,9 @@ impl Server {
         let (orders_out, orders_in) = bounded(2);
         // One checkpoint is on its way at a time, so that the writer never waits here.
         let (results_out, results_in) = bounded(2);
-        let writer = StoreWriter::new(Arc::clone(&store), config.shards, Arc::clone(&metrics));
+        let stop_ingest = Arc::new(AtomicBool::new(false));
+        let (stored, stop) = (Arc::clone(&store), Arc::clone(&stop_ingest));
+        let writer = StoreWriter::new(stored, config.shards, Arc::clone(&metrics), stop);
         let (pieces_in, notify) = (channels.pieces.1.clone(), waker.clone());
         let writer = spawn("store", move || {
             writer.run(&orders_in, &pieces_in, &results_out, || notify.wake());
@@ -151,20 +159,20 @@ impl Server {
         // Each end is where it is used, so that a shard that fails is noticed by who sends to it.
         let commands_out: Vec<_> = channels.commands.into_iter().map(|(out, _)| out).collect();
         let asks_out = channels.asks.iter().map(|(out, _)| out.clone()).collect();
-        warm::load_newest_days(&config, &store, &plan, &numbers, &mut days, &commands_out)
+        warm::load_newest_days(&config, &database, &plan, &numbers, &mut days, &commands_out)
             .map_err(fail)?;
 
         let pending = days.pending();
         // Last of what can fail: the registry of a server that did not start must not know of
         // the aggregates that came and went with its configuration.
-        registry.save(&store).map_err(fail)?;
+        registry.save(&database).map_err(fail)?;
+        drop(database);
 
         let dead = DeadLetters::new(
             config.data_dir.join("dead-letters"),
             config.dead_letters.clone(),
             Arc::clone(&metrics),
         );
-        let stop_ingest = Arc::new(AtomicBool::new(false));
         let parts = Parts {
             config: Arc::clone(&config),
             plan: Arc::clone(&plan),
@@ -206,6 +214,7 @@ impl Server {
         let publisher = Publisher::new(publisher::Parts {
             config: Arc::clone(&engine.config),
             store: Arc::clone(&engine.store),
+            origin,
             exporter: Exporter::new(
                 Arc::clone(&engine.config),
                 Arc::clone(&engine.registry),
@@ -345,8 +354,8 @@ fn spawn<T: Send + 'static>(
         .map_err(|e| ServerError(format!("cannot start the {name} thread: {e}")))
 }
 
-/// A key for the hash of keys that senders cannot know.
-fn random_seed() -> Result<u64, ServerError> {
+/// A number that nobody can know: the key of the hash of keys, what tells a new store from others.
+fn random() -> Result<u64, ServerError> {
     rand::rngs::OsRng
         .try_next_u64()
         .map_err(|e| ServerError(format!("the system gives no random numbers: {e}")))

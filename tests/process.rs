@@ -8,6 +8,7 @@ mod support;
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
@@ -252,7 +253,7 @@ fn rows_of_an_earlier_form_are_refused_in_one_line() {
     for command in [&mut serve(folder.path()), &mut check] {
         let line = refused(command);
         assert!(line.contains(store.to_str().unwrap()) && line.contains("rows 1"), "{line}");
-        assert!(line.contains("move the folder away and send the events again"), "{line}");
+        assert!(line.contains("move its data folder away and send the events again"), "{line}");
     }
 }
 
@@ -443,4 +444,59 @@ fn an_added_aggregate_counts_from_the_next_event_of_each_row() {
     expect(&server, 2);
     server.restart_with(&more).unwrap();
     expect(&server, 2);
+}
+
+#[test]
+fn a_damaged_store_is_refused_with_a_way_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path());
+    let data = folder.path().join("data");
+    let make = || {
+        let _ = std::fs::remove_dir_all(&data);
+        let process = Process::start(folder.path(), &text);
+        process.send(0, 100);
+        process.wait_until("accepted", |s| s["sequence"] == 100);
+        process.signal("-TERM");
+        assert_eq!(process.wait().code(), Some(0));
+    };
+    let find = |ending: &str| {
+        let names = std::fs::read_dir(data.join("store")).unwrap().map(|e| e.unwrap().path());
+        names.filter(|path| path.to_str().unwrap().contains(ending)).max().unwrap()
+    };
+    let damages: [(&str, &dyn Fn(&Path)); 6] = [
+        ("CURRENT", &|path| std::fs::remove_file(path).unwrap()),
+        ("CURRENT", &|path| std::fs::write(path, "what is this\n").unwrap()),
+        ("MANIFEST", &|path| std::fs::remove_file(path).unwrap()),
+        ("MANIFEST", &|path| std::fs::write(path, "").unwrap()),
+        (".sst", &|path| std::fs::remove_file(path).unwrap()),
+        (".sst", &|path| std::fs::write(path, "short").unwrap()),
+    ];
+    for (name, damage) in damages {
+        make();
+        damage(&find(name));
+        let line = refused(&mut serve(folder.path()));
+        assert!(line.contains("data folder"), "{name}: {line}");
+        assert!(line.contains("from a copy") && line.contains("away"), "{name}: {line}");
+    }
+}
+
+#[test]
+fn a_store_that_goes_while_it_is_open_is_told_and_can_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path()) + "[checkpoint]\ninterval = \"50ms\"\n";
+    let process = Process::start(folder.path(), &text);
+    process.send(0, 100);
+    process.wait_until("stored", |s| s["stored_sequence"] == 100);
+    let (store, away) = (folder.path().join("data/store"), folder.path().join("away"));
+    std::fs::rename(&store, &away).unwrap();
+    process.send(100, 200);
+    process.wait_until("failed", |s| s["checkpoints_failed"].as_u64() > Some(1));
+    assert_eq!(process.ask(r#"{"summary":"pages","select":["events"]}"#)["rows"], json!([[200]]));
+    assert!(!store.exists(), "nothing is made in its place");
+    std::fs::rename(&away, &store).unwrap();
+    process.wait_until("stored", |s| s["stored_sequence"] == 200);
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    let process = Process::start(folder.path(), &text);
+    assert_eq!(process.ask(r#"{"summary":"pages","select":["events"]}"#)["rows"], json!([[200]]));
 }

@@ -172,3 +172,58 @@ fn a_clock_that_is_wrong_for_a_moment_closes_no_day() {
     assert!(third["2026-11-20.r3.csv"].contains("third"));
     assert!(third["2026-11-20.r3.json"].contains("\"complete\": true"));
 }
+
+/// A store that is gone, emptied, or that of an earlier time would publish days anew from a few
+/// late events.
+#[test]
+fn a_lost_store_replaces_no_published_day() {
+    let folder = tempfile::tempdir().unwrap();
+    let noon = NOON_US / 1_000_000;
+    let mut server = TestServer::start(folder.path(), CONFIG);
+    let data = server.folder.join("data");
+    send(&server, noon, "first", "a");
+    server.stop();
+    let copy = |from: &str, to: &str| {
+        let (from, to) = (data.join(from), data.join(to));
+        let status = std::process::Command::new("cp").arg("-r").args([from, to]).status();
+        assert!(status.unwrap().success());
+    };
+    copy("store", "earlier");
+    server.restart_with(CONFIG).unwrap();
+    send(&server, noon, "second", "b");
+    server.clock.advance(Duration::from_secs(86_400));
+    wait_for_file(&server, "2026-11-20.csv");
+    server.stop();
+    let published = files(&server);
+
+    std::fs::rename(data.join("store"), data.join("right")).unwrap();
+    let mut refused = |why: &str| {
+        let error = server.restart_with(CONFIG).unwrap_err();
+        assert!(error.contains(why) && error.contains("move all of"), "{error}");
+        assert_eq!(files(&server), published);
+    };
+    refused("there is no store in");
+    copy("earlier", "store");
+    refused("is older than the published days: it holds 1 events, they 2");
+    std::fs::remove_file(data.join("store/CURRENT")).unwrap();
+    refused("there is no store in");
+
+    // Even where nothing tells but what was published itself.
+    std::fs::remove_dir_all(data.join("store")).unwrap();
+    copy("earlier", "store");
+    std::fs::remove_file(data.join("origin.json")).unwrap();
+    server.restart_with(CONFIG).unwrap();
+    let answer = server.ask(r#"{"export":"pages","day":"2026-11-20"}"#);
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.contains("it is older; put the newer one back"), "{message}");
+    assert_eq!(files(&server), published);
+    server.stop();
+
+    std::fs::remove_dir_all(data.join("store")).unwrap();
+    copy("right", "store");
+    server.restart_with(CONFIG).unwrap();
+    send(&server, noon, "third", "c");
+    let answer = server.ask(r#"{"export":"pages","day":"2026-11-20"}"#);
+    assert_eq!(answer["export"][0]["revision"], 2, "{answer}");
+    assert!(files(&server)["2026-11-20.csv"].contains("second"));
+}

@@ -3,13 +3,14 @@
 //!
 //! First a view of the store is taken, then the shards are asked for everything that this
 //! view does not hold. Where a checkpoint came in between, the shards no longer have that,
-//! say so, and the question starts over with a newer view.
+//! say so, and the question starts over with a newer view. So it does where the store is being
+//! opened anew, which waits until nobody has a view of it any more.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use serde_json::Value;
 
 use super::plan::{Column, QuestionPlan, distinct_columns};
@@ -25,7 +26,7 @@ use crate::partition::{Plan, plan::shard_of};
 use crate::row::{GroupKey, Groups, Layout, State};
 use crate::sequencer::{Request, Residences};
 use crate::shard::{ShardAnswer, ShardQuestion, TableId};
-use crate::store::{Reader, Registry, Store, StoreError};
+use crate::store::{Database, Reader, Registry, Store, StoreError};
 
 /// Times that a question starts over before it gives up.
 const MAX_STARTS: usize = 20;
@@ -106,13 +107,32 @@ impl Deadline<'_> {
         Err(Failure::new("timeout", message, hint))
     }
 
-    /// Waits for the answer of a shard.
-    fn receive(&self, answers: &Answers) -> Result<Option<ShardAnswer>, Failure> {
+    /// Sends to a queue that may be full.
+    fn send<T>(&self, out: &Sender<T>, mut message: T) -> Result<(), Failure> {
+        loop {
+            message = match out.send_timeout(message, LOOK_EVERY) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(message)) => message,
+                Err(SendTimeoutError::Disconnected(_)) => return Err(Failure::stopping()),
+            };
+            self.check()?;
+        }
+    }
+
+    /// Waits for the answer of a shard, but not while `database` is closing.
+    fn receive(
+        &self,
+        answers: &Answers,
+        database: &Database,
+    ) -> Result<Option<ShardAnswer>, Failure> {
         loop {
             let left = self.limit.saturating_sub(self.watch.elapsed());
             match answers.recv_timeout(left.min(LOOK_EVERY)) {
                 Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Timeout) => self.check()?,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.check()?;
+                    database.check_open()?;
+                }
                 Err(RecvTimeoutError::Disconnected) => return Err(Failure::stopping()),
             }
         }
@@ -165,8 +185,14 @@ impl Engine {
         for _ in 0..MAX_STARTS {
             deadline.check()?;
             let as_of_us = self.clock.now_us();
-            if let Some((groups, sequence)) = self.gather(plans, question, &deadline)? {
-                return Ok((groups, Gathered { as_of_us, sequence }));
+            let database = self.store.database()?;
+            match self.gather(&database, plans, question, &deadline) {
+                Ok(Some((groups, sequence))) => {
+                    return Ok((groups, Gathered { as_of_us, sequence }));
+                }
+                Ok(None) => {}
+                Err(_) if database.is_closing() => {}
+                Err(failure) => return Err(failure),
             }
         }
         Err(Failure::new("busy", "checkpoints kept coming in between", "ask again"))
@@ -211,18 +237,19 @@ impl Engine {
     /// Folds live and stored rows, per plan. None: start over.
     fn gather(
         &self,
+        database: &Database,
         plans: &[QuestionPlan],
         question: &Question,
         deadline: &Deadline<'_>,
     ) -> Result<Option<(Vec<Groups>, u64)>, Failure> {
         // The order matters: the view of the store, then where days are, then the shards.
-        let reader = self.store.reader()?;
+        let reader = database.reader()?;
         let checkpoint = reader.position.checkpoint;
         let stored = plans
             .iter()
             .map(|plan| self.stored_days(&reader, plan))
             .collect::<Result<Vec<_>, Failure>>()?;
-        let (cancel, answers) = self.ask_shards(plans, checkpoint, question)?;
+        let (cancel, answers) = self.ask_shards(plans, checkpoint, question, deadline)?;
         let (mut all, mut sequence, mut scanned) = (Vec::with_capacity(plans.len()), u64::MAX, 0);
         for ((plan, stored), answers) in plans.iter().zip(stored).zip(answers) {
             let layout = Arc::clone(&self.layouts[plan.summary]);
@@ -231,7 +258,7 @@ impl Engine {
             self.fold_stored(&reader, plan, &stored, &mut groups, &budget)?;
             let mut of_shards = Vec::with_capacity(self.asks_out.len());
             for _ in 0..self.asks_out.len() {
-                let Some(answer) = deadline.receive(&answers)? else { return Ok(None) };
+                let Some(answer) = deadline.receive(&answers, database)? else { return Ok(None) };
                 of_shards.push(answer);
             }
             // The most frequent values depend on the order, which should not be that of arrival.
@@ -293,6 +320,7 @@ impl Engine {
         plans: &[QuestionPlan],
         stored: u64,
         question: &Question,
+        deadline: &Deadline<'_>,
     ) -> Result<(CancelOnDrop, Vec<Answers>), Failure> {
         let cancelled = Arc::new(AtomicBool::new(false));
         let ask = |plan: &QuestionPlan| {
@@ -314,11 +342,12 @@ impl Engine {
         // Who asks at the side door may overtake events that the shards were given.
         let fresh = question.is_fresh();
         if fresh || question.min_events.is_some() {
-            self.request(Request::Ask { questions, flush: fresh })?;
+            deadline.send(&self.requests_out, Request::Ask { questions, flush: fresh })?;
+            self.waker.wake();
         } else {
             for question in questions {
                 for ask in &self.asks_out {
-                    ask.send(Arc::clone(&question)).map_err(|_| Failure::stopping())?;
+                    deadline.send(ask, Arc::clone(&question))?;
                 }
             }
         }
@@ -371,7 +400,7 @@ impl Engine {
         for &day in days {
             let mut rows = reader.rows(number, day, &leading);
             let mut count = 0u64;
-            while let Some((key, row)) = rows.next().map_err(|e| reader.explain(&e))? {
+            while let Some((key, row)) = rows.next()? {
                 groups.fold_stored(key, day, row).map_err(damaged)?;
                 count += 1;
                 if count.is_multiple_of(CHECK_EVERY) {

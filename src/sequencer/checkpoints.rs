@@ -12,8 +12,11 @@ use crate::shard::{CheckpointOrder, Command, TableId};
 use crate::store::records::{DayRecord, Position};
 use crate::store::writer::WriteOrder;
 
-/// Pause after a checkpoint that could not be written.
-const RETRY: Duration = Duration::from_secs(1);
+/// Pause after a checkpoint that could not be written: most faults pass at once, so it begins
+/// short, and doubles with each failure up to the longest.
+const FIRST_RETRY: Duration = Duration::from_millis(50);
+/// See [`FIRST_RETRY`].
+const LONGEST_RETRY: Duration = Duration::from_secs(1);
 
 /// Times that the last checkpoint of a run is tried.
 const LAST_TRIES: usize = 3;
@@ -32,7 +35,10 @@ pub(super) struct Checkpoints {
     interval: Duration,
     last: Stopwatch,
     failed: Option<Stopwatch>,
+    retry: Duration,
     number: u64,
+    /// Number of the newest one that the store holds.
+    committed: u64,
     stored_sequence: Option<u64>,
     running: Option<Running>,
     waiters: Vec<Waiter>,
@@ -44,7 +50,9 @@ impl Checkpoints {
             interval: Duration::from_micros(u64::try_from(interval_us).unwrap_or(0)),
             last: Stopwatch::start(),
             failed: None,
+            retry: FIRST_RETRY,
             number,
+            committed: number,
             stored_sequence: None,
             running: None,
             waiters: Vec::new(),
@@ -58,7 +66,7 @@ impl Checkpoints {
 
     /// Whether enough time has passed since one failed.
     pub(super) fn may_retry(&self) -> bool {
-        self.failed.as_ref().is_none_or(|f| f.elapsed() >= RETRY)
+        self.failed.as_ref().is_none_or(|f| f.elapsed() >= self.retry)
     }
 
     /// Whether the next one should begin.
@@ -95,7 +103,7 @@ impl Sequencer {
         self.checkpoints.number += 1;
         let position = self.position();
         let evict = self.choose_evictions(position.checkpoint);
-        let order = WriteOrder { position, days: days.clone() };
+        let order = WriteOrder { position, base: self.checkpoints.committed, days: days.clone() };
         let _ = self.parts.orders_out.send(order);
         let order = Arc::new(CheckpointOrder { number: position.checkpoint, evict });
         self.send_all(|| Command::Checkpoint(Arc::clone(&order)));
@@ -131,6 +139,8 @@ impl Sequencer {
             match result.error {
                 None => {
                     self.checkpoints.failed = None;
+                    self.checkpoints.retry = FIRST_RETRY;
+                    self.checkpoints.committed = number;
                     self.checkpoints.stored_sequence = Some(running.position.sequence);
                     self.parts.metrics.stored_sequence.set(running.position.sequence as i64);
                     self.parts.days.committed(number, &result.reports);
@@ -140,7 +150,9 @@ impl Sequencer {
                     });
                 }
                 Some(error) => {
-                    self.checkpoints.failed = Some(Stopwatch::start());
+                    if self.checkpoints.failed.replace(Stopwatch::start()).is_some() {
+                        self.checkpoints.retry = LONGEST_RETRY.min(2 * self.checkpoints.retry);
+                    }
                     self.parts.days.failed(number, &running.days);
                     self.send_all(|| Command::Failed(number));
                     running.waiters.into_iter().for_each(|w| {
@@ -172,7 +184,7 @@ impl Sequencer {
             if outcome.is_ok() {
                 break;
             }
-            std::thread::sleep(RETRY);
+            std::thread::sleep(LONGEST_RETRY);
         }
         outcome.map_err(|e| {
             format!("the last checkpoint failed, events since the one before are lost: {e}")

@@ -102,14 +102,16 @@ impl Days {
     /// Where the store cannot be read.
     pub fn new(store: Arc<Store>, summary_numbers: Vec<u32>) -> Result<Self, StoreError> {
         let mut days = HashMap::new();
-        for (number, day) in store.pending()? {
+        let database = store.database()?;
+        for (number, day) in database.pending()? {
             let Some(summary) = summary_numbers.iter().position(|n| *n == number) else { continue };
-            let Some(record) = store.day(number, day)? else { continue };
+            let Some(record) = database.day(number, day)? else { continue };
             let residence = Residence::Partial(0);
             days.insert(TableId { summary, day }, Day::new(record, residence));
         }
-        let deleted = summary_numbers.iter().map(|&number| store.deleted_before(number));
+        let deleted = summary_numbers.iter().map(|&number| database.deleted_before(number));
         let deleted = deleted.collect::<Result<_, _>>()?;
+        drop(database);
         let (gone, residences) = (Vec::new(), Residences::default());
         Ok(Self { store, summary_numbers, deleted, days, gone, residences })
     }
@@ -153,7 +155,8 @@ impl Days {
         for (id, day) in self.days.iter_mut().filter(|(_, d)| d.changed) {
             let number = self.summary_numbers[id.summary];
             if day.is_unread {
-                let Ok(stored) = self.store.day(number, id.day) else { continue };
+                let stored = self.store.database().and_then(|d| d.day(number, id.day));
+                let Ok(stored) = stored else { continue };
                 day.add_stored(stored.unwrap_or_default());
             }
             day.changed = false;
@@ -275,12 +278,13 @@ impl Days {
         before: Date,
     ) -> Result<Option<(Date, Date)>, StoreError> {
         let number = self.summary_numbers[summary];
-        let stored = self.store.first_day(number)?.zip(self.store.last_day(number, before)?);
+        let database = self.store.database()?;
+        let stored = database.first_day(number)?.zip(database.last_day(number, before)?);
         let Some((first, last)) = stored.filter(|(first, _)| *first < before) else {
             return Ok(None);
         };
         // Only up to there: a later day that never was is welcome, should the clock be wrong.
-        self.store.delete_before(number, last + 1)?;
+        database.delete_before(number, last + 1)?;
         self.deleted[summary] = last + 1;
         let Self { days, gone, .. } = self;
         gone.extend(
@@ -291,7 +295,8 @@ impl Days {
 }
 
 fn look_up(store: &Store, number: u32, day: i32) -> Day {
-    let (stored, is_unread) = match store.day(number, day) {
+    let stored = store.database().and_then(|database| database.day(number, day));
+    let (stored, is_unread) = match stored {
         Ok(stored) => (stored, false),
         Err(error) => {
             tracing::error!(%error, "a day's record cannot be read");

@@ -3,7 +3,7 @@
 //! whatever addresses a configuration names.
 
 use std::fs::{File, TryLockError};
-use std::io::{ErrorKind, Seek, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 use super::ServerError;
@@ -34,6 +34,7 @@ impl DataLock {
         check_folder(folder).map_err(|message| ServerError(format!("data_dir: {message}")))?;
         std::fs::create_dir_all(folder).map_err(unusable)?;
         let path = folder.join(FILE);
+        check_file(&path)?;
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -86,12 +87,23 @@ fn reachable(address: &str) -> String {
     )
 }
 
+/// Refuses what lies in the place of the file: to open a pipe, for one, would wait for ever.
+fn check_file(path: &Path) -> Result<(), ServerError> {
+    match std::fs::metadata(path) {
+        Ok(what) if !what.is_file() => {
+            Err(ServerError(format!("data_dir: {} is no file; move it away", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Where the server answers questions that has a data folder; none where no process has it.
 ///
 /// # Errors
 /// Where that cannot be found out, or the one who has it does not answer yet.
 pub fn question_address(folder: &Path) -> Result<Option<String>, ServerError> {
     let path = folder.join(FILE);
+    check_file(&path)?;
     let cannot = |error: std::io::Error| {
         ServerError(format!(
             "cannot tell whether a server is using {}: {}: {error}; run this as the user that the \
@@ -111,9 +123,18 @@ pub fn question_address(folder: &Path) -> Result<Option<String>, ServerError> {
         Err(TryLockError::WouldBlock) => {}
         Err(TryLockError::Error(error)) => return Err(cannot(error)),
     }
-    let addresses = std::io::read_to_string(&file).map_err(cannot)?;
+    let mut addresses = Vec::new();
+    (&file).read_to_end(&mut addresses).map_err(cannot)?;
+    let addresses = String::from_utf8_lossy(&addresses);
     match addresses.lines().next() {
-        Some(address) => Ok(Some(address.to_owned())),
+        Some(address) if address.starts_with("tcp://") || address.starts_with("ipc://") => {
+            Ok(Some(address.to_owned()))
+        }
+        Some(_) => Err(ServerError(format!(
+            "{} does not say where the summarizer that is using it answers questions: somebody else \
+             has written to it; stop that summarizer and start it again",
+            path.display()
+        ))),
         None => Err(ServerError(format!(
             "the summarizer that is using {} does not answer questions: it is starting or \
              stopping; try again",
@@ -152,6 +173,28 @@ mod tests {
         assert_eq!(reachable("tcp://[::]:7"), "tcp://[::1]:7");
         assert_eq!(reachable("ipc://@name"), "ipc://@name");
         assert!(reachable("ipc://ask").starts_with("ipc:///"));
+    }
+
+    #[test]
+    fn what_is_not_our_lock_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let lock = DataLock::take(folder.path()).unwrap();
+        for garbage in [&b"what is this\n"[..], b"\xff\xfe\0", b"http://127.0.0.1:80"] {
+            std::fs::write(folder.path().join(FILE), garbage).unwrap();
+            let error = question_address(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("somebody else has written to it"), "{error}");
+        }
+        drop(lock);
+        std::fs::remove_file(folder.path().join(FILE)).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(folder.path().join(FILE)).status();
+        assert!(made.unwrap().success());
+        let errors = [
+            DataLock::take(folder.path()).err().unwrap(),
+            question_address(folder.path()).unwrap_err(),
+        ];
+        for error in errors {
+            assert!(error.to_string().contains("is no file; move it away"), "{error}");
+        }
     }
 
     #[test]

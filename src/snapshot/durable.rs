@@ -10,6 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::files::{self, Kind, Name};
+use crate::store::advice;
 
 /// Bytes that are gathered before they are written.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -34,13 +35,10 @@ impl std::fmt::Display for FileError {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         use io::ErrorKind as E;
         let advice = match self.error.kind() {
-            E::StorageFull | E::QuotaExceeded => "make room on its disk",
-            E::PermissionDenied => "let the user of this program write there",
-            E::ReadOnlyFilesystem => "mount its disk so that it can be written",
             E::NotADirectory | E::IsADirectory | E::AlreadyExists => {
                 "move away what is in its place"
             }
-            _ => "check its disk",
+            _ => advice(&self.error.to_string()).unwrap_or("check its disk"),
         };
         write!(out, "{}: {}; {advice}", self.path.display(), self.error)
     }
@@ -240,7 +238,8 @@ mod tests {
 
     #[test]
     fn errors_name_the_path_and_what_to_do() {
-        let error = FileError::of(Path::new("/data/a.csv"))(io::ErrorKind::StorageFull.into());
+        let full = rustix::io::Errno::NOSPC;
+        let error = FileError::of(Path::new("/data/a.csv"))(full.into());
         let text = error.to_string();
         assert!(text.starts_with("/data/a.csv: "), "{text}");
         assert!(text.ends_with("; make room on its disk"), "{text}");

@@ -132,6 +132,17 @@ impl Exporter {
         let present = target.revisions()?;
         let newest = present.last_key_value().map_or(0, |(revision, _)| *revision);
         let described = target.read_manifest(newest);
+        if let Some(manifest) = &described
+            && manifest.journal_position > reader.position.sequence
+        {
+            return Err(Failure::Failed(format!(
+                "{}: revision {newest} holds {} events of this server, the store only {}: it is \
+                 older; put the newer one back, or move the files of this day away",
+                folder.join(files::link(order.day)).display(),
+                manifest.journal_position,
+                reader.position.sequence
+            )));
+        }
         let published = match described.filter(|m| m.is_same_content(&draft.manifest)) {
             Some(manifest) => draft.confirm(&target, manifest)?,
             None => {
@@ -176,7 +187,7 @@ impl Exporter {
             if count.is_multiple_of(CHECK_EVERY) && self.stop.load(Ordering::Relaxed) {
                 return Err(Failure::Stopped);
             }
-            let Some((key, row)) = rows.next().map_err(|e| reader.explain(&e))? else { break };
+            let Some((key, row)) = rows.next()? else { break };
             let row = StoredRow::decode(row).map_err(|error| {
                 let key = crate::key::prefix(registered.number, order.day)
                     .into_iter()

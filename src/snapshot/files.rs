@@ -75,6 +75,9 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(".tmp")
 }
 
+/// The file in the data folder that says which store the published days came from.
+pub const ORIGIN: &str = "origin.json";
+
 /// The folder of all published files.
 pub fn root(data_dir: &Path) -> PathBuf {
     data_dir.join("snapshots")

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::unbounded;
 
-use super::Exporter;
+use super::{Exporter, Origin};
 use crate::config::{Config, Schema};
 use crate::key::{KeyValue, prefix};
 use crate::metrics::Metrics;
@@ -87,7 +87,7 @@ impl World {
         let mut config = config(folder.path());
         change(&mut config);
         let store = Store::open(&folder.path().join("store")).unwrap();
-        let registry = Registry::resolve(&store, &config.schema).unwrap();
+        let registry = Registry::resolve(&store.database().unwrap(), &config.schema).unwrap();
         Self {
             config: Arc::new(config),
             store,
@@ -96,6 +96,11 @@ impl World {
             position: Position::default(),
             folder,
         }
+    }
+
+    pub fn origin(&self) -> Origin {
+        let database = self.store.database().unwrap();
+        Origin::of(self.folder.path(), &database, || "a store".to_owned()).unwrap()
     }
 
     pub fn exporter(&self) -> Exporter {
@@ -126,10 +131,12 @@ impl World {
         let states = vec![(1, State::Count(views)), (2, State::Sum(10)), (5, newest)];
         StoredRow { definition: 1, states }.encode(&mut bytes);
         let rows = vec![(key, bytes.len() as u32 - key, false)];
+        let base = self.position.checkpoint;
         self.position.checkpoint += 1;
         self.position.sequence += 10;
         let record = DayRecord { changed_sequence: self.position.sequence, events: 10, ..record };
-        let order = WriteOrder { position: self.position, days: vec![(number, day, record, true)] };
+        let days = vec![(number, day, record, true)];
+        let order = WriteOrder { position: self.position, base, days };
         let piece = Piece {
             number: self.position.checkpoint,
             shard: 0,
@@ -143,7 +150,8 @@ impl World {
         orders.send(order).unwrap();
         pieces.send(piece).unwrap();
         drop(orders);
-        let writer = StoreWriter::new(Arc::clone(&self.store), 1, Arc::new(Metrics::default()));
+        let (store, metrics) = (Arc::clone(&self.store), Arc::new(Metrics::default()));
+        let writer = StoreWriter::new(store, 1, metrics, Arc::clone(&self.stop));
         writer.run(&orders_in, &pieces_in, &results, || ());
         assert_eq!(results_in.recv().unwrap().error, None);
         record

@@ -17,6 +17,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use super::due::{Rule, is_published};
 use super::export::{Exporter, Failure, Order};
+use super::origin::Origin;
 use super::revision::Published;
 use crate::clock::{Clock, WatchedClock};
 use crate::config::Config;
@@ -25,7 +26,7 @@ use crate::ingest::socket::Waker;
 use crate::metrics::Metrics;
 use crate::sequencer::{PendingDay, Request};
 use crate::shard::TableId;
-use crate::store::{Reader, Store};
+use crate::store::{Database, Reader, Store};
 
 /// How often the clock is looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -54,6 +55,8 @@ pub struct Parts {
     pub config: Arc<Config>,
     /// The store.
     pub store: Arc<Store>,
+    /// Which store it publishes from.
+    pub origin: Origin,
     /// What publishes; it should end with the same `stop`.
     pub exporter: Exporter,
     /// Tells when days end.
@@ -173,11 +176,14 @@ impl Publisher {
 
     /// Publishes days that have closed, all as of one checkpoint.
     fn publish(&mut self, due: &[TableId], now_us: i64) {
-        let store = Arc::clone(&self.parts.store);
-        let reader = match self.cut(&store) {
-            Ok(reader) => reader,
+        let database = match self.cut() {
+            Ok(database) => database,
             Err(Failure::Stopped) => return,
             Err(Failure::Failed(error)) => return self.report(due, &error, now_us),
+        };
+        let reader = match self.view(&database) {
+            Ok(reader) => reader,
+            Err(error) => return self.report(due, &error, now_us),
         };
         let mut failed = Vec::new();
         let mut first_error = None;
@@ -215,12 +221,12 @@ impl Publisher {
         let now_us = self.clock.read().now_us;
         let complete = self.rule.is_closed(request.day, now_us) && !self.clock.is_doubtful();
         let excel = request.excel || self.parts.config.snapshots.excel;
-        let store = Arc::clone(&self.parts.store);
         let sentence = |failure: Failure| match failure {
             Failure::Stopped => stopping(),
             Failure::Failed(error) => error,
         };
-        let reader = self.cut(&store).map_err(sentence)?;
+        let database = self.cut().map_err(sentence)?;
+        let reader = self.view(&database)?;
         let summaries = match request.summary {
             Some(summary) => summary..summary + 1,
             None => 0..self.parts.config.schema.summaries.len(),
@@ -275,16 +281,23 @@ impl Publisher {
         result
     }
 
-    /// A view of the store that holds every event accepted so far.
-    fn cut<'s>(&self, store: &'s Store) -> Result<Reader<'s>, Failure> {
+    /// The store, when it holds every event accepted so far.
+    fn cut(&self) -> Result<Arc<Database>, Failure> {
         match self.ask(Request::Checkpoint) {
             None => Err(Failure::Stopped),
             Some(Err(error)) => {
                 self.parts.metrics.snapshots_failed.add(1);
                 Err(Failure::Failed(format!("the checkpoint before it failed: {error}")))
             }
-            Some(Ok(_)) => Ok(store.reader()?),
+            Some(Ok(_)) => Ok(self.parts.store.database()?),
         }
+    }
+
+    /// A view to publish from.
+    fn view<'d>(&mut self, database: &'d Database) -> Result<Reader<'d>, String> {
+        let reader = database.reader().map_err(|e| e.to_string())?;
+        self.parts.origin.note(reader.position.sequence).map_err(|e| e.to_string())?;
+        Ok(reader)
     }
 
     fn tell(&self, request: Request) -> bool {

@@ -3,18 +3,18 @@
 use rocksdb::{DBRawIterator, ReadOptions, Snapshot};
 
 use super::records::{DayRecord, Position, Record};
-use super::{Store, StoreError};
+use super::{Database, StoreError};
 use crate::key::{PREFIX_BYTES, prefix};
 
-/// A view of the store.
+/// A view of the store. It ends with an error as soon as its database is closing.
 pub struct Reader<'s> {
-    store: &'s Store,
+    database: &'s Database,
     snapshot: Snapshot<'s>,
     /// Up to where this view holds everything.
     pub position: Position,
 }
 
-impl Store {
+impl Database {
     /// A view of the store as it is now.
     ///
     /// # Errors
@@ -22,19 +22,18 @@ impl Store {
     pub fn reader(&self) -> Result<Reader<'_>, StoreError> {
         let snapshot = self.db.snapshot();
         let bytes = snapshot.get(Record::Position.key());
-        let bytes = bytes.map_err(|e| StoreError::rocks("cannot be read", &self.folder, &e))?;
-        let position = match bytes {
+        let position = match bytes.map_err(|e| self.unreadable(&e))? {
             Some(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|e| StoreError(format!("the position in the store is damaged: {e}")))?,
+                .map_err(|e| StoreError::damaged(self.folder(), format!("its position: {e}")))?,
             None => Position::default(),
         };
-        Ok(Reader { store: self, snapshot, position })
+        Ok(Reader { database: self, snapshot, position })
     }
 }
 
 impl Reader<'_> {
     fn fail(&self, error: &rocksdb::Error) -> StoreError {
-        StoreError::rocks("cannot be read", &self.store.folder, error)
+        self.database.unreadable(error)
     }
 
     /// One row.
@@ -42,6 +41,7 @@ impl Reader<'_> {
     /// # Errors
     /// Where the store cannot be read.
     pub fn row(&self, summary: u32, day: i32, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.database.check_open()?;
         let key = [prefix(summary, day).as_slice(), key].concat();
         self.snapshot.get(key).map_err(|e| self.fail(&e))
     }
@@ -54,7 +54,9 @@ impl Reader<'_> {
         let bytes =
             self.snapshot.get(Record::Day(summary, day).key()).map_err(|e| self.fail(&e))?;
         let record = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
-        record.map_err(|e| StoreError(format!("day {day} of summary {summary} is damaged: {e}")))
+        record.map_err(|e| {
+            StoreError::damaged(self.database.folder(), format!("day {day} of {summary}: {e}"))
+        })
     }
 
     /// The days between two, both included, that have rows.
@@ -84,12 +86,7 @@ impl Reader<'_> {
         options.set_readahead_size(1 << 20);
         let mut iter = self.snapshot.raw_iterator_opt(options);
         iter.seek(&first);
-        Rows { iter, started: false }
-    }
-
-    /// Turns an error of [`Rows::next`] into a sentence.
-    pub fn explain(&self, error: &rocksdb::Error) -> StoreError {
-        self.fail(error)
+        Rows { database: self.database, iter, started: false }
     }
 }
 
@@ -98,6 +95,7 @@ pub type KeyAndRow<'r> = (&'r [u8], &'r [u8]);
 
 /// Walks over rows.
 pub struct Rows<'s> {
+    database: &'s Database,
     iter: DBRawIterator<'s>,
     started: bool,
 }
@@ -106,15 +104,16 @@ impl Rows<'_> {
     /// The next row: the pieces of its key, and its stored form.
     ///
     /// # Errors
-    /// What RocksDB says.
+    /// Where the store cannot be read.
     #[allow(clippy::should_implement_trait)] // it lends what it gives
-    pub fn next(&mut self) -> Result<Option<KeyAndRow<'_>>, rocksdb::Error> {
+    pub fn next(&mut self) -> Result<Option<KeyAndRow<'_>>, StoreError> {
+        self.database.check_open()?;
         if self.started {
             self.iter.next();
         }
         self.started = true;
         if !self.iter.valid() {
-            self.iter.status()?;
+            self.iter.status().map_err(|e| self.database.unreadable(&e))?;
             return Ok(None);
         }
         match self.iter.item() {

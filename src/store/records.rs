@@ -18,6 +18,8 @@ pub enum Record {
     Pending(u32, i32),
     /// The day before which a summary number's days were deleted.
     Deleted(u32),
+    /// What tells this store from all others.
+    Identity,
 }
 
 const FORMAT: u8 = 1;
@@ -26,6 +28,7 @@ const POSITION: u8 = 3;
 const DAY: u8 = 4;
 const PENDING: u8 = 5;
 const DELETED: u8 = 6;
+const IDENTITY: u8 = 7;
 
 impl Record {
     /// The bytes of the key; records order by kind, summary, day.
@@ -35,6 +38,7 @@ impl Record {
             Self::Format => key.push(FORMAT),
             Self::Registry => key.push(REGISTRY),
             Self::Position => key.push(POSITION),
+            Self::Identity => key.push(IDENTITY),
             Self::Day(summary, day) => {
                 key.push(DAY);
                 key.extend_from_slice(&crate::key::prefix(*summary, *day));
@@ -67,6 +71,7 @@ impl Record {
             DAY => id().map(|(summary, day)| Self::Day(summary, day)),
             PENDING => id().map(|(summary, day)| Self::Pending(summary, day)),
             DELETED => rest.try_into().ok().map(|raw| Self::Deleted(u32::from_be_bytes(raw))),
+            IDENTITY => Some(Self::Identity),
             _ => None,
         }
     }
@@ -131,6 +136,7 @@ mod tests {
             Record::Pending(1, 7),
             Record::Deleted(1),
             Record::Deleted(2),
+            Record::Identity,
         ];
         for pair in records.windows(2) {
             assert!(pair[0].key() < pair[1].key());

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::records::{Position, Record};
-use super::{Store, StoreError};
+use super::{Database, StoreError};
 use crate::config::{AggregateDefinition, Definition, Schema};
 
 /// All summaries that ever had rows here.
@@ -124,7 +124,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where stored rows contradict the schema.
-    pub fn resolve(store: &Store, schema: &Schema) -> Result<Self, StoreError> {
+    pub fn resolve(store: &Database, schema: &Schema) -> Result<Self, StoreError> {
         let mut registry: Self = store.record(&Record::Registry)?.unwrap_or_default();
         let position = store.position()?;
         for summary in &schema.summaries {
@@ -141,10 +141,10 @@ impl Registry {
             known.update(&definition, position).map_err(|what| {
                 StoreError(format!(
                     "summary \"{}\" has stored rows, and {what}: give the new one another name, or \
-                     rebuild all summaries from the events (move {} away, which holds them all, \
-                     and send the events again)",
+                     rebuild all summaries from the events (move the data folder of {} away, which \
+                     holds them all, and send the events again)",
                     summary.name,
-                    store.folder.display()
+                    store.folder().display()
                 ))
             })?;
         }
@@ -155,7 +155,7 @@ impl Registry {
     ///
     /// # Errors
     /// Where the store cannot be written.
-    pub fn save(&self, store: &Store) -> Result<(), StoreError> {
+    pub fn save(&self, store: &Database) -> Result<(), StoreError> {
         store.put(&Record::Registry, self)
     }
 

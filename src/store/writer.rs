@@ -7,12 +7,15 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use crossbeam_channel::{Receiver, Sender};
-use rocksdb::{IngestExternalFileOptions, Options, SstFileWriter};
+use rocksdb::{Options, SstFileWriter};
 
+use super::database::options;
 use super::records::{DayRecord, Position, Record};
-use super::{Store, options};
+use super::take_over::TakeOver;
+use super::{Store, StoreError};
 use crate::clock::Stopwatch;
 use crate::metrics::Metrics;
 use crate::shard::{Piece, TableReport};
@@ -21,6 +24,8 @@ use crate::shard::{Piece, TableReport};
 pub struct WriteOrder {
     /// Where the store will be.
     pub position: Position,
+    /// Number of the checkpoint that it is at, and that this one builds upon.
+    pub base: u64,
     /// Days that changed: summary number, day, record, and whether they are to be published.
     pub days: Vec<(u32, i32, DayRecord, bool)>,
 }
@@ -40,14 +45,21 @@ pub struct StoreWriter {
     store: Arc<Store>,
     shards: usize,
     metrics: Arc<Metrics>,
+    stop: Arc<AtomicBool>,
 }
 
 type Entries = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 impl StoreWriter {
-    /// A writer of checkpoints with pieces from so many shards.
-    pub fn new(store: Arc<Store>, shards: usize, metrics: Arc<Metrics>) -> Self {
-        Self { store, shards, metrics }
+    /// A writer of checkpoints with pieces from so many shards. Once `stop` is set, it does not
+    /// wait for ever for a disk that is out of order.
+    pub fn new(
+        store: Arc<Store>,
+        shards: usize,
+        metrics: Arc<Metrics>,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
+        Self { store, shards, metrics, stop }
     }
 
     /// Runs until `orders_in` is closed. `notify` is called after each result.
@@ -75,19 +87,20 @@ impl StoreWriter {
                 self.metrics.checkpoint_bytes.add(piece.bytes.len() as u64);
                 files.add(&piece);
             }
-            let error = files.commit(&order).err();
+            let take_over =
+                TakeOver { store: &self.store, metrics: &self.metrics, stop: &self.stop };
+            let error = files.commit(&order, &take_over).err();
             match &error {
                 None => self.metrics.checkpoints.add(1),
                 Some(error) => {
                     self.metrics.checkpoints_failed.add(1);
-                    let folder = self.store.folder.display();
-                    tracing::error!(%error, %folder, "checkpoint failed; nothing is lost while \
-                        the program runs, and it will be tried again: is the disk full?");
+                    tracing::error!(%error, "checkpoint failed; nothing is lost while the program \
+                        runs, and it will be tried again");
                 }
             }
             let elapsed = watch.elapsed().as_micros();
             self.metrics.checkpoint_us.set(i64::try_from(elapsed).unwrap_or(i64::MAX));
-            let number = order.position.checkpoint;
+            let (number, error) = (order.position.checkpoint, error.map(|e| e.to_string()));
             if results_out.send(CheckpointResult { number, error, reports }).is_err() {
                 return;
             }
@@ -106,7 +119,7 @@ struct Files<'a> {
     open: BTreeMap<usize, OpenFile<'a>>,
     /// By generation, then shard: rows of a later generation were made later.
     finished: BTreeMap<(u64, usize), PathBuf>,
-    error: Option<String>,
+    error: Option<StoreError>,
 }
 
 struct OpenFile<'a> {
@@ -118,15 +131,20 @@ struct OpenFile<'a> {
 impl<'a> Files<'a> {
     fn new(store: &'a Store, options: &'a Options, number: u64) -> Self {
         let folder = store.staging_folder().join(number.to_string());
-        let error = std::fs::create_dir_all(&folder).err().map(|e| e.to_string());
+        let error = std::fs::create_dir_all(&folder).err();
+        let error = error.map(|e| StoreError::of_file(&folder, "cannot be made", &e));
         Self { store, options, folder, open: BTreeMap::new(), finished: BTreeMap::new(), error }
     }
 
     /// Writes the rows of a piece; after a first error, nothing any more.
     fn add(&mut self, piece: &Piece) {
         if self.error.is_none() && !piece.rows.is_empty() {
-            self.error = self.try_add(piece).err().map(|e| e.to_string());
+            self.error = self.try_add(piece).err().map(|e| self.unwritable(&e));
         }
+    }
+
+    fn unwritable(&self, error: &rocksdb::Error) -> StoreError {
+        StoreError::of(&self.store.folder, "cannot be given a checkpoint", error)
     }
 
     fn try_add(&mut self, piece: &Piece) -> Result<(), rocksdb::Error> {
@@ -162,16 +180,18 @@ impl<'a> Files<'a> {
     }
 
     /// Lets the store take the files over, with the records that belong to them.
-    fn commit(mut self, order: &WriteOrder) -> Result<(), String> {
+    fn commit(mut self, order: &WriteOrder, take_over: &TakeOver<'_>) -> Result<(), StoreError> {
         let result = match self.error.take() {
             Some(error) => Err(error),
-            None => self.try_commit(order).map_err(|e| e.to_string()),
+            None => self.complete(order).map_err(|e| self.unwritable(&e)),
         };
+        let result = result.and_then(|paths| take_over.run(paths, order));
         let _ = std::fs::remove_dir_all(&self.folder);
         result
     }
 
-    fn try_commit(&mut self, order: &WriteOrder) -> Result<(), rocksdb::Error> {
+    /// Finishes all files; they are on the disk then.
+    fn complete(&mut self, order: &WriteOrder) -> Result<Vec<PathBuf>, rocksdb::Error> {
         let shards: Vec<usize> = self.open.keys().copied().collect();
         shards.into_iter().try_for_each(|shard| self.finish(shard))?;
         let mut paths: Vec<PathBuf> = std::mem::take(&mut self.finished).into_values().collect();
@@ -185,9 +205,7 @@ impl<'a> Files<'a> {
         }
         writer.finish()?;
         paths.push(records);
-        let mut ingest = IngestExternalFileOptions::default();
-        ingest.set_move_files(true);
-        self.store.db.ingest_external_file_opts(&ingest, paths)
+        Ok(paths)
     }
 }
 
@@ -243,9 +261,13 @@ mod tests {
         let open = links.filter_map(|link| std::fs::read_link(link.path()).ok());
         assert_eq!(open.filter(|path| path.starts_with(&files.folder)).count(), 2);
         let position = Position { checkpoint: 9, ..Position::default() };
-        files.commit(&WriteOrder { position, days: Vec::new() }).unwrap();
-        assert_eq!(store.position().unwrap(), position);
-        let reader = store.reader().unwrap();
+        let order = WriteOrder { position, base: 0, days: Vec::new() };
+        let (metrics, stop) = (Metrics::default(), AtomicBool::new(false));
+        let take_over = TakeOver { store: &store, metrics: &metrics, stop: &stop };
+        files.commit(&order, &take_over).unwrap();
+        let database = store.database().unwrap();
+        assert_eq!(database.position().unwrap(), position);
+        let reader = database.reader().unwrap();
         for generation in 1..=50 {
             let mut rows = reader.rows(1, generation, &[]);
             (0..2).for_each(|_| assert!(rows.next().unwrap().is_some()));

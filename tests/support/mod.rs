@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
 
+pub mod faults;
 pub mod postgres;
 pub mod process;
 

@@ -11,7 +11,8 @@ fn order(complete: bool, excel: bool) -> Order {
 }
 
 fn publish(world: &World, order: &Order) -> Result<Option<Published>, Failure> {
-    world.exporter().with_excel_rows(2).publish(&world.store.reader().unwrap(), order)
+    let database = world.store.database().unwrap();
+    world.exporter().with_excel_rows(2).publish(&database.reader().unwrap(), order)
 }
 
 fn revision(world: &World, order: &Order) -> Option<u32> {

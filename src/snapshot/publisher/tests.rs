@@ -46,7 +46,9 @@ fn run(world: &World, now_us: i64, pending: Vec<PendingDay>) -> Running {
                         .send(days.iter().copied().filter(|p| is_pending(&p.record)).collect())
                         .unwrap();
                 }
-                Request::Checkpoint(reply) => reply.send(Ok(store.position().unwrap())).unwrap(),
+                Request::Checkpoint(reply) => {
+                    reply.send(Ok(store.database().unwrap().position().unwrap())).unwrap()
+                }
                 Request::Published(id, sequence) => {
                     days.iter_mut().filter(|p| p.id == id).for_each(|p| {
                         p.record.published_sequence = sequence;
@@ -59,6 +61,7 @@ fn run(world: &World, now_us: i64, pending: Vec<PendingDay>) -> Running {
     let publisher = Publisher::new(Parts {
         config: Arc::clone(&world.config),
         store: Arc::clone(&world.store),
+        origin: world.origin(),
         exporter: world.exporter(),
         clock: clock.clone(),
         requests_out,

@@ -1,0 +1,138 @@
+//! Faults of the disk that pass: whatever step of a checkpoint fails, with whatever error, the
+//! next checkpoints succeed by themselves, a stop loses nothing, and no event counts twice.
+
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use support::faults::{EDQUOT, EIO, EMFILE, ENFILE, ENOSPC, EROFS, Faults};
+use support::process::{Process, config, serve};
+
+/// Events between two faults.
+const STEP: i64 = 20;
+
+const TOTAL: &str = r#"{"summary":"pages"}"#;
+
+/// How many events there are of each page, which lie on many days that the store unites from
+/// parts, and the sum of their numbers.
+fn text(folder: &Path) -> String {
+    config(folder) + "[checkpoint]\ninterval = \"20ms\"\n"
+}
+
+fn total(events: i64) -> Value {
+    json!([[events, events * (events - 1) / 2]])
+}
+
+/// Sends further events and waits until the store holds them.
+fn send_and_store(process: &Process, from: i64, what: &str) {
+    process.send(from, from + STEP);
+    process.wait_until(what, |s| s["stored_sequence"] == from + STEP);
+}
+
+/// After kill -9, only what the store holds comes back.
+fn restart_after_kill(process: Process, folder: &Path) -> Process {
+    process.signal("-KILL");
+    process.wait();
+    Process::of(&mut serve(folder), folder)
+}
+
+/// One call after the other fails, once each, until a checkpoint makes no more calls.
+fn every_step_fails_once(error: i32) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.toml"), text(folder.path())).unwrap();
+    let faults = Faults::new(folder.path());
+    let process = faults.serve(folder.path());
+    send_and_store(&process, 0, "stored");
+    let (mut sent, mut operations) = (STEP, Vec::new());
+    for skip in 0.. {
+        faults.arm("/store", error, skip, 1);
+        let what = format!("stored although call {skip} fails with error {error}");
+        send_and_store(&process, sent, &what);
+        sent += STEP;
+        faults.disarm();
+        if faults.failed() == 0 {
+            break;
+        }
+        operations.push(faults.operation());
+        assert_eq!(process.ask(TOTAL)["rows"], total(sent), "{operations:?}");
+    }
+    // Files are made, written, synced and taken over, and the manifest is written.
+    for needed in ["open", "write", "fsync", "link"] {
+        assert!(operations.iter().any(|o| o.contains(needed)), "{needed}: {operations:?}");
+    }
+    let process = restart_after_kill(process, folder.path());
+    assert_eq!(process.ask(TOTAL)["rows"], total(sent), "{operations:?}");
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
+#[test]
+fn a_checkpoint_whose_step_fails_with_an_error_of_the_disk_succeeds_later() {
+    every_step_fails_once(EIO);
+}
+
+#[test]
+fn a_checkpoint_whose_step_fails_for_want_of_space_succeeds_later() {
+    every_step_fails_once(ENOSPC);
+}
+
+#[test]
+fn a_checkpoint_whose_step_fails_for_want_of_quota_succeeds_later() {
+    every_step_fails_once(EDQUOT);
+}
+
+#[test]
+fn a_checkpoint_whose_step_fails_for_want_of_descriptors_succeeds_later() {
+    every_step_fails_once(EMFILE);
+}
+
+/// A fault that lasts: events are taken in and questions answered, and afterwards everything is
+/// stored; a stop during it says that it lost something.
+#[test]
+fn what_a_lasting_fault_holds_up_is_stored_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.toml"), text(folder.path())).unwrap();
+    let faults = Faults::new(folder.path());
+    let process = faults.serve(folder.path());
+    send_and_store(&process, 0, "stored");
+    let mut sent = STEP;
+    let failed = |process: &Process| {
+        process.ask(r#"{"get":"stats"}"#)["checkpoints_failed"].as_i64().unwrap()
+    };
+    for error in [EIO, EMFILE, ENFILE, EROFS, EDQUOT] {
+        // From the first step on, and from the middle of the taking over on.
+        for text in ["/store", "/store/"] {
+            let before = failed(&process);
+            faults.arm(text, error, 0, i32::MAX);
+            process.send(sent, sent + STEP);
+            sent += STEP;
+            process.wait_until("accepted", |s| s["sequence"] == sent);
+            while failed(&process) == before && faults.failed() < 20 {
+                std::thread::yield_now();
+            }
+            assert_eq!(process.ask(TOTAL)["rows"], total(sent), "{text} {error}");
+            faults.disarm();
+            let what = format!("stored after error {error} at {text}");
+            process.wait_until(&what, |s| s["stored_sequence"] == sent);
+        }
+    }
+    let process = restart_after_kill(process, folder.path());
+    assert_eq!(process.ask(TOTAL)["rows"], total(sent));
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+
+    let process = faults.serve(folder.path());
+    faults.arm("/store", EIO, 0, i32::MAX);
+    process.send(sent, sent + STEP);
+    process.wait_until("accepted", |s| s["sequence"] == sent + STEP);
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(1));
+    faults.disarm();
+    let process = Process::of(&mut serve(folder.path()), folder.path());
+    let events = process.ask(TOTAL)["rows"][0][0].as_i64().unwrap();
+    assert!(events == sent || events == sent + STEP, "{events}: neither former nor last");
+    assert_eq!(process.ask(TOTAL)["rows"], total(events));
+}
