@@ -231,13 +231,7 @@ impl Decoder {
 
     /// Reads one object that starts at or behind `start`. What is wrong with its values waits in
     /// the stage.
-    fn json_event(
-        &mut self,
-        bytes: &[u8],
-        start: usize,
-        utf8: bool,
-        searched: &mut usize,
-    ) -> Read {
+    fn json_event(&mut self, bytes: &[u8], start: usize, utf8: bool, searched: &mut usize) -> Read {
         let (open, is_clean) = match opening(bytes, start) {
             Ok(opening) => (opening.brace, opening.is_clean),
             Err(end) => {

@@ -1,5 +1,5 @@
 //! Where the events of a message begin, and where one ends that is not JSON: a malformed
-//! event must not take those behind it along, no piece of it is an event, and no piece between
+//! event must not take those behind it along, no piece of it is an event, and no piece beside
 //! events is lost. Every byte is looked at a bounded number of times, whatever a message holds.
 
 /// Where the next event starts. Skips what may stand between events: white space, the NUL
@@ -21,7 +21,7 @@ pub struct Opening {
 
 /// The opening brace of an event; where what starts is no event, its end: the next brace, or
 /// that of the line. A syslog header or a cookie may precede the brace, and where a line begins
-/// anything.
+/// anything, of which it is said whether it belongs there.
 pub fn opening(bytes: &[u8], start: usize) -> Result<Opening, usize> {
     let rest = &bytes[start..];
     let first = rest.iter().position(|b| matches!(b, b'{' | b'\n' | 0)).unwrap_or(rest.len());
@@ -239,7 +239,7 @@ fn closing(bytes: &[u8], open: usize) -> Result<usize, usize> {
 
 /// Whether an event may end before `rest`: what follows is the end, another line or object.
 fn may_end(rest: &[u8]) -> bool {
-    let next = rest.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b',' | b']'));
+    let next = rest.iter().find(|b| !matches!(b, b' ' | b'\t' | b'\r' | b',' | b']' | b'['));
     next.is_none_or(|next| matches!(next, b'\n' | 0 | b'{'))
 }
 
@@ -366,7 +366,8 @@ mod tests {
 
     #[test]
     fn what_is_no_header_is_said_to_be_none() {
-        for prefix in ["garbage", "garbage ", "topic/", "key={a} prefix ", "2026-11-20 INFO - ", "12 "]
+        for prefix in
+            ["garbage", "garbage ", "topic/", "key={a} prefix ", "2026-11-20 INFO - ", "12 "]
         {
             let clean = opening(format!("{prefix}{{}}").as_bytes(), 0).unwrap();
             assert_eq!(clean, Opening { brace: prefix.len(), is_clean: false });

@@ -53,9 +53,7 @@ impl Name {
         }
         match members.find_path(path) {
             PathMember::Unknown(place) => Self::Unknown(place),
-            PathMember::Known(id)
-                if !members.node(id).has_children && !members.is_repeated(id) =>
-            {
+            PathMember::Known(id) if !members.node(id).has_children && !members.is_repeated(id) => {
                 Self::Known(id)
             }
             PathMember::Known(_) | PathMember::Within => Self::Shared,

@@ -125,7 +125,10 @@ mod tests {
     fn paths_into_one_object_are_one_member_and_the_last_of_a_name_counts() {
         for (paths, expected) in [
             (&["a", "b"][..], r#""a":0,"b":1"#),
-            (&["u.id", "u.name.first", "u.name.last"], r#""u":{"id":0,"name":{"first":1,"last":2}}"#),
+            (
+                &["u.id", "u.name.first", "u.name.last"],
+                r#""u":{"id":0,"name":{"first":1,"last":2}}"#,
+            ),
             (&["u.name.first", "v", "u.id"], r#""u":{"id":2,"name":{"first":0}},"v":1"#),
             (&[r"u\.id", "u.id"], r#""u":{"id":1},"u.id":0"#),
             (&["u.id", "u.id"], r#""u":{"id":1}"#),

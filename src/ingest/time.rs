@@ -123,7 +123,8 @@ fn days(date: Date) -> i64 {
 /// repeated hour the earlier offset, a skipped hour shifted forward.
 fn read_pattern(text: &[u8], pattern: &str, zone: &TimeZone) -> Option<i64> {
     let pads = [" ", "%e", "%k", "%l", "%n", "%t", "%_"];
-    if text.first().is_some_and(u8::is_ascii_whitespace) && !pads.iter().any(|p| pattern.starts_with(p))
+    if text.first().is_some_and(u8::is_ascii_whitespace)
+        && !pads.iter().any(|p| pattern.starts_with(p))
     {
         return None;
     }
@@ -283,7 +284,11 @@ mod tests {
             ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00Z"),
             ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
         ] {
-            assert_eq!(read(text), Ok(same.parse::<Timestamp>().unwrap().as_microsecond()), "{text}");
+            assert_eq!(
+                read(text),
+                Ok(same.parse::<Timestamp>().unwrap().as_microsecond()),
+                "{text}"
+            );
         }
         assert_eq!(read("9999-12-31T23:59:59Z"), Ok(253_402_300_799_000_000));
         for text in [

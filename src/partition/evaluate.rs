@@ -228,3 +228,6 @@ impl<'a> TextSide<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
