@@ -108,6 +108,7 @@ fn beside_a_float_every_number_is_the_nearest_float() {
 }
 
 /// A number in decimal digits, most significant first: `digits` / 10^`places`.
+#[derive(Debug)]
 struct Oracle {
     is_negative: bool,
     digits: Vec<u8>,
