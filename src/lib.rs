@@ -7,13 +7,13 @@
 //!    [`ingest::socket::Receiver::receive`].
 //! 2. [`ingest::Decoder::decode`] reads it into the open [`event::Batch`]: by
 //!    [`ingest::json::Scanner`] or [`ingest::protobuf::Rows`] into an [`ingest::stage::Stage`],
-//!    whose `commit` takes an event whole. What is refused goes to
-//!    [`ingest::DeadLetters::keep`].
+//!    which computes derived fields, and whose `commit` takes an event whole. What is refused
+//!    goes to [`ingest::DeadLetters::keep`].
 //! 3. When the batch is full, 5 ms old, or somebody asks, `Sequencer::flush` accepts it: its
 //!    events get their sequence numbers. (Here it will be journaled.)
-//! 4. [`partition::Splitter::split`] computes, once per event, derived fields, filters, hashes of
-//!    dimensions, coupons of unique counts and bins of quantiles, and lists for each shard which
-//!    events go to which summary and day: a [`partition::Work`].
+//! 4. [`partition::Splitter::split`] computes, once per event, filters, hashes of dimensions,
+//!    coupons of unique counts and bins of quantiles, and lists for each shard which events go to
+//!    which summary and day: a [`partition::Work`].
 //! 5. [`sequencer::Days::touch`] notes the days that change, and the work goes to every shard as
 //!    [`shard::Command::Work`]. A full queue waits, and so do the senders.
 //! 6. [`shard::Worker::run`] has [`shard::update::apply`] find or make each row of its keys in a

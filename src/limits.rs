@@ -67,7 +67,8 @@ pub const MAX_FIELDS: usize = 1024;
 pub const MAX_SUMMARIES: usize = 1024;
 
 /// Bytes of text in one dimension of one key, or in a field whose most frequent values are
-/// kept; a longer value refuses the event (counter `refused.dimension_too_long`).
+/// kept, derived or what it is derived from; a longer value refuses the event (counter
+/// `refused.dimension_too_long`).
 pub const MAX_DIMENSION_BYTES: usize = 4096;
 
 /// Bytes of one string that is not a dimension; a longer value refuses the event
@@ -78,8 +79,8 @@ pub const MAX_STRING_BYTES: usize = 1 << 20;
 /// refused (counter `refused.float_range`). Sums at 2^-64 then have 23 bits to spare.
 pub const FLOAT_LIMIT: u64 = 1 << 40;
 
-/// Objects and arrays within one another in a JSON event; deeper refuses the event
-/// (counter `refused.too_deep`).
+/// Objects and arrays within one another in a JSON event, and objects that a name of protobuf
+/// leads through; deeper refuses the event (counter `refused.too_deep`).
 pub const MAX_JSON_DEPTH: usize = 64;
 
 /// Names of unknown fields counted one by one; the rest share one counter.

@@ -22,6 +22,7 @@ field = [
   { name = "ms", type = "float" }, { name = "ok", type = "bool" }, { name = "note" },
   { name = "inner", from = "a.b" }, { name = "size", type = "decimal(1)" },
   { name = "url" }, { name = "low", derive = "lower(url)" }, { name = "start", derive = "prefix(low, 4)" },
+  { name = "quiet", derive = "lower(note)" }, { name = "tens", derive = "bucket(n, 10)" },
 ]
 [ingest.zmq]
 max_message = "1MB"
@@ -100,6 +101,11 @@ fn bad_events() -> Vec<(Vec<u8>, &'static str)> {
             "dimension_too_long",
         ),
         (with(&format!(r#""url":"{}""#, "U".repeat(5000))), "dimension_too_long"),
+        // What is derived may be longer, or beyond the integers.
+        (with(&format!(r#""url":"{}""#, "\u{130}".repeat(2048))), "dimension_too_long"),
+        (with(&format!(r#""url":"{}""#, r"\u0130".repeat(2048))), "dimension_too_long"),
+        (with(&format!(r#""note":"{}""#, "\u{130}".repeat(400_000))), "string_too_long"),
+        (with(r#""n":-9223372036854775808"#), "number_overflow"),
         (b"".to_vec(), "empty_message"),
         (b" \n\0".to_vec(), "empty_message"),
         (vec![b'x'; 1_000_001], "message_too_large"),
@@ -165,7 +171,13 @@ fn bad_events_are_counted_and_kept_and_harm_nothing() {
         assert!(letter["arrival"].as_str().unwrap().starts_with("2026-11-20T12:00:00"), "{letter}");
         let reason = letter["reason"].as_str().unwrap();
         assert!(expected.contains_key(reason));
-        let of_a_field = ["wrong_type", "number_overflow", "float_range", "dimension_too_long"];
+        let of_a_field = [
+            "wrong_type",
+            "number_overflow",
+            "float_range",
+            "dimension_too_long",
+            "string_too_long",
+        ];
         assert_eq!(letter["field"].is_string(), of_a_field.contains(&reason), "{letter}");
         assert!(letter["source"].as_str().unwrap().starts_with("ipc://"));
         assert!(line.len() < 200_000, "letters are bounded");
@@ -197,6 +209,11 @@ fn a_malformed_event_takes_none_of_its_neighbours_along() {
         format!(r#"{{"ts":1,"page":"he said "hi","a":{inner}}}"#),
         format!(r#"{{"ts":1,"page":"he said "hi}} ,"a":{inner}}}"#),
         format!("{{\"ts\":1,\n  \"page\":\"he said \"hi\",\n  \"a\":{inner}\n}}"),
+        format!(r#"<34>Oct 11 22:14:15 host app{{w}}[1]: {{ts:1,"a":{inner}}}"#),
+        format!(r#"<34>Oct 11 22:14:15 host app{{w}}[1]: {{"page":"he said "hi}} ,"a":{inner}"#),
+        // The beginning of these is lost.
+        format!(r#"rue,"a":{inner}}}"#),
+        format!(r#"1}},"a" : [{inner}, {inner}]}}"#),
     ];
     let mut messages: Vec<String> = closed
         .iter()
@@ -253,7 +270,8 @@ fn a_batch_is_full_when_its_texts_are_whatever_field_they_are_in() {
     let schema = Arc::new(config.schema.clone());
     let mut decoder = Decoder::new(Arc::clone(&schema), metrics);
     let text = "t".repeat(1_000_000);
-    for member in ["note", "unknown"] {
+    // Of a note there is a derived field, which takes as much.
+    for (member, expected) in [("note", &[3, 3, 3, 3, 3, 3, 2][..]), ("unknown", &[5, 5, 5, 5])] {
         let event = format!(r#"{{"ts":{},"{member}":"{text}"}}"#, now_ms());
         let bytes = event.repeat(20).into_bytes();
         let message = Message { bytes: &bytes, source: "test", format: Format::Auto };
@@ -265,7 +283,7 @@ fn a_batch_is_full_when_its_texts_are_whatever_field_they_are_in() {
             ended = decoder.decode(&message, &mut progress, &mut batch, &mut dead);
             batches.push(batch.len());
         }
-        assert_eq!(batches, [5, 5, 5, 5], "{member}");
+        assert_eq!(batches, expected, "{member}");
     }
 }
 
@@ -291,8 +309,15 @@ fn what_rsyslog_wraps_around_events_is_taken_off() {
         format!("{event}{event}"),
         event.replace(",\"", ",\n  \""),
         format!("[{event},\n {event}]"),
+        format!("<34>Oct 11 22:14:15 host app{{worker}}[1]: {event}"),
+        format!("<34>Oct 11 22:14:15 host app[1]{{x}}: @cee:{event}"),
+        format!("<34>Oct 11 22:14:15 host app: key={{a}} and {{b}} before {event}"),
+        format!("<13>1 - host app{{w}} 1 ID [x a=\"{{b}}\"] {event}\n<13>h app{{w}} {event}"),
+        format!("Oct 11 22:14:15 host app{{worker}}[1]: {event}"),
+        format!("\u{feff}{event}"),
+        format!("[[{event}],[[{event}]]]"),
     ];
-    let events = 12 + 2 + 1 + 1;
+    let events = 12 + 2 + 1 + 1 + 7 + 2;
     for message in &wrapped {
         push.send(message.as_str(), 0).unwrap();
     }
@@ -328,6 +353,14 @@ fn what_stands_between_events_is_refused_and_kept() {
         ("E\n3\nE,null", 2, &["3", "null"]),
         ("<13>1 - h a - - [x a=\"{b}\"] E\nE", 2, &[]),
         ("<13>h a: [E, E]", 2, &[]),
+        ("[[E]]", 1, &[]),
+        ("[E,[E]]", 2, &[]),
+        ("[[1,2],E]", 1, &["1,2]"]),
+        ("garbageE", 1, &["garbage"]),
+        ("garbage\t E, E\nmore [E]", 3, &["garbage", "more ["]),
+        ("key={a} prefix E", 1, &["key={a} prefix"]),
+        ("E key={a} prefix E", 2, &["key={a} prefix"]),
+        ("hello\0E", 1, &["hello"]),
     ] {
         push.send(message.replace('E', &event).as_str(), 0).unwrap();
         accepted += events;

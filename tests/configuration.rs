@@ -282,6 +282,25 @@ fn numbers_have_any_signs() {
     }
 }
 
+/// A width is a number, whatever its form; one that the field cannot hold is none.
+#[test]
+fn widths_are_numbers_however_they_are_written() {
+    let derived = |width: &str| {
+        let derive = format!("derive = \"bucket(ms, {width})\"");
+        let mut lines = LINES;
+        lines[9] = &derive;
+        let config = Config::parse(&lines.join("\n"), "events.toml".as_ref());
+        config.map(|config| config.schema.fields[2].source.clone()).map_err(|e| e.to_string())
+    };
+    let ten = derived("10").unwrap();
+    for width in ["1e1", "10.0", "1_0", "010", "100e-1", "0.00000000000000000001e21"] {
+        assert_eq!(derived(width), Ok(ten.clone()), "{width}");
+    }
+    for width in ["10.5", "1e-1", "1e19", "0e5", "9223372036854775808"] {
+        assert!(derived(width).unwrap_err().contains("needs a width above 0"), "{width}");
+    }
+}
+
 /// What is written of a time and never read would put events at another one; what is not
 /// written at all is midnight.
 #[test]

@@ -4,10 +4,16 @@
 
 mod support;
 
+use std::path::Path;
+use std::sync::Arc;
+
 use prost::Message as _;
 use serde_json::{Value, json};
 use summarizer::cli::send::batch::{Batch, Form};
+use summarizer::config::{Config, Format};
 use summarizer::ingest::wire::{self, value::Kind};
+use summarizer::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
+use summarizer::metrics::Metrics;
 use support::{NOON_US, TestServer};
 
 const CONFIG: &str = r#"
@@ -25,7 +31,7 @@ aggregates = [{ name = "events", count = true }, { name = "ms", sum = "ms" }]
 "#;
 
 /// The members of events beside their time.
-const MEMBERS: [&str; 36] = [
+const MEMBERS: [&str; 49] = [
     r#""k":"text""#,
     r#""k":"1\n\"ä\u0000""#,
     r#""k":17850"#,
@@ -62,6 +68,20 @@ const MEMBERS: [&str; 36] = [
     r#""x":7"#,
     r#""x":{}"#,
     r#""u":[1,{"k":"unknown"}],"k\\":1,"":2"#,
+    // The last member of a name counts whole.
+    r#""x":{"y":"first"},"x":{"z":{"y":"b"}}"#,
+    r#""x":{"y":"first"},"k":"between","x":{}"#,
+    r#""x":{"y":"first"},"x":null"#,
+    r#""x":{"y":"first"},"\u0078":[{"y":"in"}]"#,
+    r#""x":7,"x":{"y":"in"}"#,
+    r#""x":{"y":1},"x":{"y":"in","y":null}"#,
+    r#""x":{"y":{"z":1}},"x":{"y":"in"}"#,
+    r#""k":"first","k":"last""#,
+    r#""n":"wrong","n":7"#,
+    r#""n":7,"n":"wrong""#,
+    r#""a":{"b":"inner"},"a.b":"first","a":{},"a.b":"last""#,
+    r#""u":1,"u":{"k":"unknown"}"#,
+    r#""ts":"wrong","ts":1795176000000000"#,
 ];
 
 /// What a server makes of a message: rows, counters, and reasons with their fields.
@@ -140,4 +160,84 @@ fn a_bad_row_harms_no_other() {
         "wrong_type": 2 });
     assert_eq!(counts, json!([3, refused]));
     assert_eq!(letters.len(), 9);
+}
+
+/// Names that lead into one object are of one object, whatever their order; of names that say two
+/// things of one place the later one counts.
+#[test]
+fn names_of_one_object_do_not_contradict_one_another() {
+    let text = |text: &str| Kind::String(text.as_bytes().to_vec());
+    let json = |text: &str| Kind::Json(text.as_bytes().to_vec());
+    let nested = |steps: usize| vec!["a"; steps].join(".").into_bytes();
+    let (deep, too_deep) = (nested(65), nested(66));
+    let names: [&[u8]; 9] = [b"ts", b"k", b"x.y", b"x", b"x.z", b"x.y", b"k.z", &deep, &too_deep];
+    let rows: Vec<(Vec<(u32, Kind)>, Value)> = vec![
+        (vec![(2, text("in")), (4, text("b"))], json!(["in"])),
+        (vec![(4, text("b")), (2, text("in"))], json!(["in"])),
+        (vec![(4, json("{\"y\":1}")), (2, text("in"))], json!(["in"])),
+        (vec![(2, text("in")), (3, json("{\"z\":1}"))], json!([null])),
+        (vec![(3, json("{\"y\":\"in\"}")), (4, text("b"))], json!([null])),
+        (vec![(2, text("in")), (3, Kind::Int(1))], json!([null])),
+        (vec![(3, Kind::Int(1)), (2, text("in"))], json!(["in"])),
+        (vec![(2, text("first")), (5, text("in"))], json!(["in"])),
+        (vec![(6, text("within")), (1, text("k"))], json!([null])),
+        (vec![(1, text("k")), (6, text("within"))], json!("wrong_type")),
+        (vec![(7, Kind::Int(1)), (4, Kind::Int(1))], json!([null])),
+        (vec![(8, Kind::Int(1))], json!("too_deep")),
+        (vec![(7, json("[1]"))], json!("too_deep")),
+    ];
+    for (row, expected) in rows {
+        let row: Vec<(u32, Kind)> = [vec![(0, Kind::Int(NOON_US))], row].concat();
+        let shown = format!("{row:?}");
+        let (rows, counts, letters) = outcome(&message(&names, vec![row]), 1);
+        match expected {
+            Value::String(reason) => assert_eq!(letters[0].0, reason, "{shown}"),
+            nest => assert_eq!(json!([rows[0][5]]), nest, "{shown}: {counts} {letters:?}"),
+        }
+    }
+}
+
+/// JSON of the same depth is taken, and refused, alike.
+#[test]
+fn json_is_as_deep_as_names() {
+    for (objects, reason) in [(64, None), (65, Some("too_deep"))] {
+        let nested = format!("{}1{}", r#"{"a":"#.repeat(objects), "}".repeat(objects));
+        let event = format!(r#"{{"ts":{NOON_US},"a":{nested}}}"#);
+        let (_, _, letters) = outcome(event.as_bytes(), 1);
+        assert_eq!(letters.first().map(|l| l.0.as_str().unwrap()), reason);
+    }
+}
+
+/// What no field holds stays with the event, and says what was sent when it is read.
+#[test]
+fn what_is_left_over_is_sound_json() {
+    let config = Config::parse(CONFIG, Path::new("test.toml")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
+    let metrics = Arc::new(Metrics::new(&reasons, 1, &[]));
+    let mut dead =
+        DeadLetters::new(folder.path().into(), config.dead_letters.clone(), Arc::clone(&metrics));
+    let schema = Arc::new(config.schema.clone());
+    let mut decoder = Decoder::new(Arc::clone(&schema), metrics);
+    let mut rest = |bytes: &[u8]| {
+        let mut batch = summarizer::event::Batch::new(&schema);
+        batch.arrival_us = NOON_US;
+        let message = Message { bytes, source: "test", format: Format::Auto };
+        assert!(decoder.decode(&message, &mut Progress::default(), &mut batch, &mut dead));
+        assert_eq!(batch.len(), 1);
+        String::from_utf8(batch.rest.get(0).to_vec()).unwrap()
+    };
+    let event = |members: &str| format!(r#"{{"ts":{NOON_US},{members}}}"#).into_bytes();
+    let members = r#""x":{"z":1,"y":"old"},"u":1,"x":{"y":"new"},"k":"a""#;
+    assert_eq!(rest(&event(members)), r#""u":1"#);
+    let names: [&[u8]; 6] = [b"ts", b"u.b", b"x.y", b"u.a", b"u.b", b"d"];
+    let row = vec![
+        (0, Kind::Int(NOON_US)),
+        (1, Kind::Int(1)),
+        (2, Kind::String(b"in".to_vec())),
+        (3, Kind::Int(2)),
+        (4, Kind::Int(3)),
+        (5, Kind::Double(0.125)),
+    ];
+    assert_eq!(rest(&message(&names, vec![row])), r#""d":0.125,"u":{"a":2,"b":3}"#);
 }

@@ -3,6 +3,7 @@
 
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
+use super::number::Number;
 use super::sql::{function_arguments, parse_sql};
 use super::{AggregateKind, Field, FieldType, Summary, suggestion};
 use crate::limits;
@@ -244,7 +245,8 @@ fn compile(expr: &Expr, summary: &Summary) -> Result<Formula, String> {
         }
         Expr::Value(value) => match &value.value {
             Value::Number(text, _) => {
-                Formula::Number(text.parse().map_err(|_| format!("{text} is not a number"))?)
+                let number = Number::read(text).ok_or_else(|| format!("{text} is not a number"))?;
+                Formula::Number(number.to_f64())
             }
             other => return Err(format!("{other} is not a number")),
         },

@@ -8,6 +8,7 @@ mod addresses;
 mod definition;
 mod error;
 mod formula;
+mod number;
 mod paths;
 mod predicate;
 mod record_path;
@@ -31,7 +32,7 @@ pub(crate) use error::{Problem, suggestion};
 pub use formula::{Formula, Output, Part};
 pub use paths::{check_folder, socket_path};
 pub use predicate::{Comparison, Like, Operand, Ordered, Predicate};
-pub use record_path::{path_steps, written_path};
+pub use record_path::{Steps, path_steps, written_path};
 pub use units::{parse_bytes, parse_micros};
 
 /// The whole configuration as meant.

@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator, Value};
 
+use super::number::Number;
 use super::sql::parse_sql;
 use super::{Field, FieldType, suggestion};
 use crate::limits;
@@ -41,8 +42,9 @@ pub enum Comparison {
     Text(Operand<Box<[u8]>>, Operand<Box<[u8]>>),
     /// Ints and decimals, brought to one scale: a field's values are multiplied by its factor.
     Exact(Operand<i128, i128>, Operand<i128, i128>),
-    /// Floats, or a float with an exact number: a field's values are divided by its factor.
-    Float(Operand<f64, f64>, Operand<f64, f64>),
+    /// A float and any number, of which the nearest float is taken, as SQL does and as the field
+    /// would hold it: a field's values have so many decimals.
+    Float(Operand<f64, u8>, Operand<f64, u8>),
 }
 
 /// A field or a literal.
@@ -193,7 +195,7 @@ impl<T, F> Operand<T, F> {
 enum Side {
     Null,
     Text(String),
-    Number(String),
+    Number(Number),
     Bool(bool),
     Field(usize, FieldType),
 }
@@ -293,19 +295,18 @@ impl Compiler<'_> {
             Expr::Value(value) => match &value.value {
                 Value::Null => Ok(Side::Null),
                 Value::Boolean(b) => Ok(Side::Bool(*b)),
-                Value::Number(text, _) => Ok(Side::Number(text.clone())),
+                Value::Number(text, _) => Number::read(text)
+                    .map(Side::Number)
+                    .ok_or_else(|| format!("{text} is not a number")),
                 Value::SingleQuotedString(text) => Ok(Side::Text(text.clone())),
                 other => Err(format!("{other} is not understood as a literal")),
             },
             Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr } => {
-                let Side::Number(text) = self.side(expr)? else {
+                let Side::Number(number) = self.side(expr)? else {
                     return Err(format!("{op}{expr} is not a number"));
                 };
-                Ok(Side::Number(match (op, text.strip_prefix('-')) {
-                    (UnaryOperator::Plus, _) => text,
-                    (_, Some(positive)) => positive.to_owned(),
-                    (_, None) => format!("-{text}"),
-                }))
+                let is_minus = *op == UnaryOperator::Minus;
+                Ok(Side::Number(if is_minus { number.negated() } else { number }))
             }
             other => Err(format!("{other} is neither a field nor a literal")),
         }
@@ -330,6 +331,9 @@ impl Compiler<'_> {
         }
         if let (Some(a), Some(b)) = (text_side(&a), text_side(&b)) {
             return Ok(Predicate::Compare(Comparison::Text(a, b), how));
+        }
+        if let (Side::Number(a), Side::Number(b)) = (&a, &b) {
+            return Ok(Predicate::Constant(Some(how.holds(a.cmp(b)))));
         }
         let comparison = numbers(&a, &b).ok_or_else(mismatch)?;
         Ok(Predicate::Compare(comparison, how))
@@ -380,61 +384,53 @@ fn text_side(side: &Side) -> Option<Operand<Box<[u8]>>> {
     }
 }
 
-/// Decimal places of an exact side; none for a float one.
-fn scale(side: &Side) -> Option<Option<u32>> {
+/// A comparison of numbers of which one at least is a field's.
+fn numbers(a: &Side, b: &Side) -> Option<Comparison> {
+    let is_float = |side: &Side| matches!(side, Side::Field(_, FieldType::Float));
+    if is_float(a) || is_float(b) {
+        return Some(Comparison::Float(float_operand(a)?, float_operand(b)?));
+    }
+    let (a, b) = match (a, b) {
+        (Side::Number(number), field) => {
+            let scale = decimals(field)?;
+            (Operand::Literal(number.doubled(scale)), exact_operand(field, 2)?)
+        }
+        (field, Side::Number(number)) => {
+            let scale = decimals(field)?;
+            (exact_operand(field, 2)?, Operand::Literal(number.doubled(scale)))
+        }
+        (a, b) => {
+            let (x, y) = (decimals(a)?, decimals(b)?);
+            let factor = |from: u8| 10i128.pow(u32::from(x.max(y) - from));
+            (exact_operand(a, factor(x))?, exact_operand(b, factor(y))?)
+        }
+    };
+    Some(Comparison::Exact(a, b))
+}
+
+/// Decimal places of a field whose values are exact.
+fn decimals(side: &Side) -> Option<u8> {
     match side {
-        Side::Number(text) => Some(exact_literal(text).map(|(_, scale)| scale)),
-        Side::Field(_, FieldType::Int) => Some(Some(0)),
-        Side::Field(_, FieldType::Decimal(scale)) => Some(Some(u32::from(*scale))),
-        Side::Field(_, FieldType::Float) => Some(None),
+        Side::Field(_, FieldType::Int) => Some(0),
+        Side::Field(_, FieldType::Decimal(scale)) => Some(*scale),
         _ => None,
     }
 }
 
-/// Digits and decimal places of a literal without exponent.
-fn exact_literal(text: &str) -> Option<(i128, u32)> {
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    if fraction.len() > 18 || whole.len() > 19 {
-        return None;
-    }
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    Some((digits, fraction.len() as u32))
-}
-
-fn numbers(a: &Side, b: &Side) -> Option<Comparison> {
-    match (scale(a)?, scale(b)?) {
-        (Some(x), Some(y)) => {
-            let to = x.max(y);
-            Some(Comparison::Exact(exact_operand(a, to)?, exact_operand(b, to)?))
-        }
-        _ => Some(Comparison::Float(float_operand(a)?, float_operand(b)?)),
+fn exact_operand(side: &Side, factor: i128) -> Option<Operand<i128, i128>> {
+    match side {
+        Side::Field(field, _) => Some(Operand::Field(*field, factor)),
+        _ => None,
     }
 }
 
-fn exact_operand(side: &Side, to: u32) -> Option<Operand<i128, i128>> {
-    let factor = |from: u32| 10i128.pow(to - from);
-    Some(match side {
-        Side::Number(text) => {
-            let (digits, from) = exact_literal(text)?;
-            Operand::Literal(digits * factor(from))
-        }
-        Side::Field(field, FieldType::Decimal(from)) => {
-            Operand::Field(*field, factor(u32::from(*from)))
-        }
-        Side::Field(field, _) => Operand::Field(*field, factor(0)),
-        _ => return None,
-    })
-}
-
-fn float_operand(side: &Side) -> Option<Operand<f64, f64>> {
-    Some(match side {
-        Side::Number(text) => Operand::Literal(text.parse().ok()?),
-        Side::Field(field, FieldType::Decimal(scale)) => {
-            Operand::Field(*field, 10f64.powi(i32::from(*scale)))
-        }
-        Side::Field(field, _) => Operand::Field(*field, 1.0),
-        _ => return None,
-    })
+fn float_operand(side: &Side) -> Option<Operand<f64, u8>> {
+    match side {
+        Side::Number(number) => Some(Operand::Literal(number.to_f64())),
+        Side::Field(field, FieldType::Float) => Some(Operand::Field(*field, 0)),
+        Side::Field(field, _) => Some(Operand::Field(*field, decimals(side)?)),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 use sqlparser::ast::{Expr, Value};
 use toml::Spanned;
 
+use super::number::Number;
 use super::record_path::path_steps;
 use super::resolve::{micros_or, number_or};
 use super::resolve_aggregates::{Columns, aggregate};
@@ -261,7 +262,7 @@ fn derivation(text: &str, fields: &[Field], time: &str) -> Result<(Derivation, F
             // A float has no exact buckets but whole ones, so that the key is an int.
             let (kind, scale) = match fields[field].kind {
                 FieldType::Int | FieldType::Float => (FieldType::Int, 0),
-                FieldType::Decimal(scale) => (FieldType::Decimal(scale), u32::from(scale)),
+                FieldType::Decimal(scale) => (FieldType::Decimal(scale), scale),
                 other => return Err(format!("bucket() needs a number, and {of} is {other}")),
             };
             let width = literal(width, scale).filter(|w| *w > 0);
@@ -282,12 +283,10 @@ fn derivation(text: &str, fields: &[Field], time: &str) -> Result<(Derivation, F
 }
 
 /// A number literal as an integer scaled by 10^scale, if it is one exactly.
-fn literal(expr: &Expr, scale: u32) -> Option<i64> {
+fn literal(expr: &Expr, scale: u8) -> Option<i64> {
     let Expr::Value(value) = expr else { return None };
     let Value::Number(text, _) = &value.value else { return None };
-    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let missing = (scale as usize).checked_sub(fraction.len())?;
-    format!("{whole}{fraction}{}", "0".repeat(missing)).parse().ok()
+    Number::read(text)?.scaled(scale)
 }
 
 pub(super) fn filter(

@@ -23,11 +23,11 @@ pub struct Batch {
     pub time_us: Vec<i64>,
     /// Days since 1970 in the zone of `[event]`.
     pub day: Vec<i32>,
-    /// One column per field of the schema. Derived fields are filled by `partition`.
+    /// One column per field of the schema, derived ones as well.
     pub fields: Vec<Column>,
     /// What no field holds, as the text of JSON members: `"a":1,"b":[2]`.
     pub rest: TextColumn,
-    /// Bytes of all texts that were sent, in the fields and in `rest`.
+    /// Bytes of all texts, in the fields and in `rest`.
     pub text_bytes: usize,
 }
 

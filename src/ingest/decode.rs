@@ -14,7 +14,7 @@ use super::protobuf::Rows;
 use super::refusal::Reason;
 use super::stage::Stage;
 use super::time;
-use crate::config::{FieldSource, Format, Schema};
+use crate::config::{Format, Schema};
 use crate::event::{Batch, DAY_US, Date, DayZone};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -43,7 +43,6 @@ pub struct Progress {
 /// Reads messages for one schema.
 pub struct Decoder {
     schema: Arc<Schema>,
-    record_fields: Vec<usize>,
     members: Members,
     stage: Stage,
     zone: DayZone,
@@ -51,6 +50,31 @@ pub struct Decoder {
     first_day: Date,
     metrics: Arc<Metrics>,
     name_text: Vec<u8>,
+    /// Of an event that is read once more: up to where its unknown members are counted.
+    reread_until: Option<usize>,
+}
+
+/// Why an object is not read to its end.
+enum Stop {
+    Json(JsonError),
+    /// The member that begins here is not the first of its name.
+    Repeated(usize),
+}
+
+impl From<JsonError> for Stop {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
+    }
+}
+
+/// What was read of a text.
+struct Read {
+    /// Where to go on.
+    end: usize,
+    /// Up to where there was something before the object that belongs to no event.
+    junk_end: usize,
+    /// Why it is no object.
+    result: Result<(), Reason>,
 }
 
 /// The first byte of a protobuf `EventBatch`: field 16, a length follows.
@@ -59,9 +83,7 @@ const PROTOBUF_FIRST: u8 = 0x82;
 impl Decoder {
     /// A decoder for a schema.
     pub fn new(schema: Arc<Schema>, metrics: Arc<Metrics>) -> Self {
-        let from_record = |f: &usize| matches!(schema.fields[*f].source, FieldSource::Record(_));
         Self {
-            record_fields: (0..schema.fields.len()).filter(from_record).collect(),
             members: Members::new(&schema),
             stage: Stage::new(&schema),
             zone: DayZone::new(&schema.zone),
@@ -69,6 +91,7 @@ impl Decoder {
             schema,
             metrics,
             name_text: Vec::new(),
+            reread_until: None,
         }
     }
 
@@ -143,13 +166,15 @@ impl Decoder {
                 return false;
             }
             progress.any = true;
-            let (end, result) = self.json_event(bytes, start, utf8, &mut progress.searched);
-            progress.at = end;
-            let result = result.and_then(|()| self.accept(bytes, batch));
-            if let Err(reason) = result {
-                let bytes = trim_end(&bytes[start..end]);
-                self.refuse_event(message, bytes, reason, batch.arrival_us, dead);
-            }
+            let read = self.json_event(bytes, start, utf8, &mut progress.searched);
+            progress.at = read.end;
+            let (reason, end) = match read.result.and_then(|()| self.accept(bytes, batch)) {
+                Err(reason) => (reason, read.end),
+                Ok(()) if read.junk_end > start => (Reason::MalformedJson, read.junk_end),
+                Ok(()) => continue,
+            };
+            let bytes = trim_end(&bytes[start..end]);
+            self.refuse_event(message, bytes, reason, batch.arrival_us, dead);
         }
         if !progress.any {
             self.refuse_message(message, Reason::EmptyMessage, batch.arrival_us, dead);
@@ -197,33 +222,29 @@ impl Decoder {
         self.stage.begin();
         if rows.check(at)? {
             let text = rows.json(at)?;
-            self.json_event(text.as_bytes(), 0, true, &mut 0).1?;
+            self.json_event(text.as_bytes(), 0, true, &mut 0).result?;
             return self.accept(text.as_bytes(), batch);
         }
         rows.stage(at, &mut self.members, &mut self.stage, &self.schema);
         self.accept(&[], batch)
     }
 
-    /// Reads one object that starts at or behind `start`. Gives where to go on and, if it
-    /// is no object, why; what else is wrong with it waits in the stage.
-    fn json_event(
-        &mut self,
-        bytes: &[u8],
-        start: usize,
-        utf8: bool,
-        searched: &mut usize,
-    ) -> (usize, Result<(), Reason>) {
-        self.stage.begin();
-        let open = match opening(bytes, start) {
-            Ok(open) => open,
-            Err(end) => return (end, Err(not_json(&bytes[start..end]))),
+    /// Reads one object that starts at or behind `start`. What is wrong with its values waits in
+    /// the stage.
+    fn json_event(&mut self, bytes: &[u8], start: usize, utf8: bool, searched: &mut usize) -> Read {
+        let (open, is_clean) = match opening(bytes, start) {
+            Ok(opening) => (opening.brace, opening.is_clean),
+            Err(end) => {
+                self.stage.begin();
+                return Read { end, junk_end: start, result: Err(not_json(&bytes[start..end])) };
+            }
         };
-        let mut scanner = Scanner::new(bytes, open + 1);
-        let error = match self.object(bytes, &mut scanner, ROOT, 1) {
-            Ok(_) => {
-                let end = scanner.position();
+        let junk_end = if is_clean { start } else { open };
+        let error = match self.whole_object(bytes, open + 1) {
+            Ok(end) => {
                 let is_text = utf8 || std::str::from_utf8(&bytes[start..end]).is_ok();
-                return (end, if is_text { Ok(()) } else { Err(Reason::InvalidUtf8) });
+                let result = if is_text { Ok(()) } else { Err(Reason::InvalidUtf8) };
+                return Read { end, junk_end, result };
             }
             Err(error) => error,
         };
@@ -232,7 +253,60 @@ impl Decoder {
             JsonError::TooDeep => Reason::TooDeep,
             JsonError::Malformed => not_json(&bytes[start..end]),
         };
-        (end, Err(reason))
+        Read { end, junk_end, result: Err(reason) }
+    }
+
+    /// Reads the object whose opening brace lies before `at` and gives its end. Where names are
+    /// repeated the last member of each counts whole, as for those who read JSON into a map: then
+    /// it is read once more, knowing which are the last.
+    fn whole_object(&mut self, bytes: &[u8], at: usize) -> Result<usize, JsonError> {
+        self.reread_until = None;
+        loop {
+            self.stage.begin();
+            self.members.begin();
+            let mut scanner = Scanner::new(bytes, at);
+            match self.object(bytes, &mut scanner, ROOT, 1) {
+                Ok(_) => return Ok(scanner.position()),
+                Err(Stop::Json(error)) => return Err(error),
+                Err(Stop::Repeated(at)) => self.reread_until = Some(at),
+            }
+        }
+    }
+
+    /// Notes, of each member of an object that has a place in the tree, where the last begins.
+    fn note_last(
+        &mut self,
+        bytes: &[u8],
+        at: usize,
+        parent: NodeId,
+        depth: usize,
+    ) -> Result<(), JsonError> {
+        let mut scanner = Scanner::new(bytes, at);
+        let mut nth = 0;
+        let mut more = scanner.first_member()?;
+        while more {
+            scanner.skip_space();
+            let start = scanner.position();
+            let member = self.member(bytes, &mut scanner, parent, nth)?;
+            let token = scanner.token()?;
+            scanner.skip_rest(token, depth)?;
+            if let Member::Known(id) = member {
+                self.members.note_last(id, start);
+            }
+            nth += 1;
+            more = scanner.next_member()?;
+        }
+        Ok(())
+    }
+
+    /// Whether a later member of the same name counts instead of this one.
+    #[inline]
+    fn is_superseded(&mut self, id: NodeId, start: usize) -> Result<bool, Stop> {
+        match self.reread_until {
+            Some(_) => Ok(!self.members.is_last(id, start)),
+            None if self.members.is_repeated(id) => Err(Stop::Repeated(start)),
+            None => Ok(false),
+        }
     }
 
     /// Reads the members of an object whose opening brace is taken. Returns whether every
@@ -243,7 +317,10 @@ impl Decoder {
         scanner: &mut Scanner<'_>,
         parent: NodeId,
         depth: usize,
-    ) -> Result<bool, JsonError> {
+    ) -> Result<bool, Stop> {
+        if self.reread_until.is_some() {
+            self.note_last(bytes, scanner.position(), parent, depth)?;
+        }
         let mut all_known = true;
         let mut nth = 0;
         let mut more = scanner.first_member()?;
@@ -253,10 +330,16 @@ impl Decoder {
             let member = self.member(bytes, scanner, parent, nth)?;
             let token = scanner.token()?;
             let whole = match member {
+                Member::Known(node) if self.is_superseded(node, start)? => {
+                    scanner.skip_rest(token, depth)?;
+                    true
+                }
                 Member::Known(node) => self.known(bytes, scanner, node, token, depth)?,
                 Member::Unknown(place) => {
                     scanner.skip_rest(token, depth)?;
-                    self.members.count_unknown(place);
+                    if self.reread_until.is_none_or(|counted| start >= counted) {
+                        self.members.count_unknown(place);
+                    }
                     false
                 }
             };
@@ -306,7 +389,7 @@ impl Decoder {
         id: NodeId,
         token: Token,
         depth: usize,
-    ) -> Result<bool, JsonError> {
+    ) -> Result<bool, Stop> {
         let node = self.members.node(id);
         let is_leaf = !node.fields.is_empty() || node.is_time;
         let mut whole = !node.is_id || is_leaf;
@@ -318,7 +401,7 @@ impl Decoder {
         }
         if node.has_children && token == Token::Object {
             if depth >= limits::MAX_JSON_DEPTH {
-                return Err(JsonError::TooDeep);
+                return Err(JsonError::TooDeep.into());
             }
             return Ok(self.object(bytes, scanner, id, depth + 1)? && whole);
         }
@@ -354,7 +437,11 @@ impl Decoder {
         if day < self.first_day {
             return Err(Reason::Expired);
         }
-        self.stage.commit(bytes, time_us, day, &self.record_fields, batch);
+        self.stage.derive(bytes, time_us, day, &mut self.zone);
+        if let Some(reason) = self.stage.refusal() {
+            return Err(reason);
+        }
+        self.stage.commit(bytes, time_us, day, batch);
         Ok(())
     }
 }
@@ -391,7 +478,7 @@ fn is_full(batch: &Batch) -> bool {
 }
 
 fn trim_end(bytes: &[u8]) -> &[u8] {
-    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\r' | b'\n' | b',' | 0));
+    let end = bytes.iter().rposition(|b| !matches!(b, b' ' | b'\t' | b'\r' | b'\n' | b',' | 0));
     &bytes[..end.map_or(0, |at| at + 1)]
 }
 

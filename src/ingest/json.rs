@@ -41,10 +41,16 @@ impl Span {
         self.len() == 0
     }
 
+    /// The positions.
+    #[inline]
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.0 as u32 as usize..(self.0 >> 32) as usize
+    }
+
     /// The piece itself.
     #[inline]
     pub fn of(self, source: &[u8]) -> &[u8] {
-        &source[self.0 as u32 as usize..(self.0 >> 32) as usize]
+        &source[self.range()]
     }
 }
 

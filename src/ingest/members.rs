@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::json::Guess;
-use crate::config::{FieldSource, Schema};
+use crate::config::{FieldSource, Schema, Steps, path_steps};
 use crate::limits;
 
 /// Place of a node in the tree.
@@ -29,7 +29,7 @@ pub enum PathMember {
     /// As [`Member::Known`].
     Known(NodeId),
     /// Something within the value of a field.
-    Within(NodeId),
+    Within,
     /// As [`Member::Unknown`].
     Unknown(usize),
 }
@@ -45,6 +45,9 @@ pub struct Node {
     pub is_id: bool,
     /// Whether fields lie below.
     pub has_children: bool,
+    /// The event that had it last, and where the last member of that name begins.
+    event: u64,
+    last: usize,
     children: HashMap<Box<[u8]>, NodeId>,
     guesses: Vec<(Guess, Member)>,
 }
@@ -52,6 +55,8 @@ pub struct Node {
 /// The tree of configured paths, and the names that are in none.
 pub struct Members {
     nodes: Vec<Node>,
+    /// Number of the event that is read.
+    event: u64,
     unknown: HashMap<Box<[u8]>, usize>,
     unknown_counts: Vec<(String, u64)>,
 }
@@ -74,6 +79,7 @@ impl Members {
     pub fn new(schema: &Schema) -> Self {
         let mut members = Self {
             nodes: vec![Node::default()],
+            event: 0,
             unknown: HashMap::new(),
             unknown_counts: vec![("(other)".to_owned(), 0)],
         };
@@ -102,6 +108,27 @@ impl Members {
             self.nodes[parent].has_children = true;
             id
         })
+    }
+
+    /// Begins another event.
+    pub fn begin(&mut self) {
+        self.event += 1;
+    }
+
+    /// Notes that the event has a member. Returns whether it had one of that name before.
+    #[inline]
+    pub fn is_repeated(&mut self, id: NodeId) -> bool {
+        std::mem::replace(&mut self.nodes[id].event, self.event) == self.event
+    }
+
+    /// Notes where a member begins; the last note counts.
+    pub fn note_last(&mut self, id: NodeId, at: usize) {
+        self.nodes[id].last = at;
+    }
+
+    /// Whether this is where the last member of that name begins.
+    pub fn is_last(&self, id: NodeId, at: usize) -> bool {
+        self.nodes[id].last == at
     }
 
     /// A node.
@@ -134,20 +161,27 @@ impl Members {
         member
     }
 
-    /// Finds a member by the steps of its path. Of one within a field, the field: whoever names
-    /// it says that the field is an object.
-    pub fn find_path(&mut self, steps: &[String]) -> PathMember {
+    /// Finds a member by its path.
+    pub fn find_path(&mut self, path: &str) -> PathMember {
         let mut id = ROOT;
-        for step in steps {
+        for step in Steps::new(path) {
             if self.nodes[id].is_leaf() && !self.nodes[id].has_children {
-                return PathMember::Within(id);
+                return PathMember::Within;
             }
             let Some(&next) = self.nodes[id].children.get(step.as_bytes()) else {
-                return PathMember::Unknown(self.unknown_place(steps.join(".").as_bytes()));
+                return PathMember::Unknown(self.unknown_path(path));
             };
             id = next;
         }
         PathMember::Known(id)
+    }
+
+    fn unknown_path(&mut self, path: &str) -> usize {
+        // Every second byte may be an escape.
+        if path.len() > 2 * MAX_GUESS_BYTES {
+            return 0;
+        }
+        self.unknown_place(path_steps(path).join(".").as_bytes())
     }
 
     fn unknown_place(&mut self, name: &[u8]) -> usize {

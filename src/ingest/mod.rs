@@ -1,17 +1,19 @@
 //! Events come in: a message from a socket becomes events in a batch.
 //!
 //! [`socket`] receives, [`decode`] reads a message into a [`crate::event::Batch`], with
-//! [`framing`] for where events begin, [`json`] and [`protobuf`] for the two forms and
-//! [`stage`] for the rule that an event is taken whole or not at all; [`dead_letters`] keeps
-//! what was refused.
+//! [`framing`] for where events begin, [`json`] and [`protobuf`] for the two forms, [`derive`]
+//! for what is computed of an event and [`stage`] for the rule that it is taken whole or not at
+//! all; [`dead_letters`] keeps what was refused.
 
 pub mod dead_letters;
 pub mod decode;
+pub mod derive;
 pub mod framing;
 pub mod json;
 pub mod members;
 pub mod protobuf;
 pub mod refusal;
+pub mod row_text;
 pub mod scalar;
 pub mod socket;
 pub mod stage;

@@ -1,6 +1,7 @@
 //! Events from a protobuf `EventBatch` (`schemas/events.proto`), read by prost.
 //!
-//! A row with values in JSON goes the way of JSON, as the object that says the same.
+//! A row goes the way of JSON, as the object that says the same, where it holds JSON or where
+//! its names may contradict one another.
 
 use std::borrow::Cow;
 
@@ -8,27 +9,56 @@ use prost::Message as _;
 use serde::de::IgnoredAny;
 
 use super::json::{Span, Token};
-use super::members::{Members, PathMember};
+use super::members::{Members, NodeId, PathMember};
 use super::refusal::Reason;
+use super::row_text::{self, Item};
 use super::stage::Stage;
 use super::{decode, wire};
-use crate::config::{Schema, path_steps};
+use crate::config::{Schema, Steps};
 use crate::event::Value;
+use crate::limits;
 use wire::value::Kind;
 
 /// The rows of one message and what their names mean.
 pub struct Rows {
     batch: wire::EventBatch,
     names: Vec<Name>,
+    /// Per name, its place in the order of all paths; empty until somebody asks.
+    ranks: Vec<u32>,
     /// Per name, the row that had it last, counted from 1.
     seen: Vec<usize>,
+    /// The row that was found sound last, counted from 1.
+    sound: usize,
 }
 
-/// A name of a message.
-struct Name {
-    /// None: it is no UTF-8.
-    member: Option<PathMember>,
-    steps: Vec<String>,
+/// What a name of a message means.
+enum Name {
+    /// A field, the time or the id.
+    Known(NodeId),
+    /// The place of an unknown name.
+    Unknown(usize),
+    /// Something of which another name may say something else.
+    Shared,
+    /// No row can have it.
+    Refused(Reason),
+}
+
+impl Name {
+    /// `name` is one of those that [`Members::begin`] was called for.
+    fn new(name: &[u8], members: &mut Members) -> Self {
+        let Ok(path) = std::str::from_utf8(name) else { return Self::Refused(Reason::InvalidUtf8) };
+        // All steps but the last are objects within the event.
+        if Steps::new(path).nth(limits::MAX_JSON_DEPTH + 1).is_some() {
+            return Self::Refused(Reason::TooDeep);
+        }
+        match members.find_path(path) {
+            PathMember::Unknown(place) => Self::Unknown(place),
+            PathMember::Known(id) if !members.node(id).has_children && !members.is_repeated(id) => {
+                Self::Known(id)
+            }
+            PathMember::Known(_) | PathMember::Within => Self::Shared,
+        }
+    }
 }
 
 impl Rows {
@@ -38,12 +68,9 @@ impl Rows {
     /// [`Reason::MalformedProtobuf`].
     pub fn decode(bytes: &[u8], members: &mut Members) -> Result<Self, Reason> {
         let batch = wire::EventBatch::decode(bytes).map_err(|_| Reason::MalformedProtobuf)?;
-        let name = |name: &Vec<u8>| {
-            let steps = path_steps(&String::from_utf8_lossy(name));
-            Name { member: is_utf8(name).then(|| members.find_path(&steps)), steps }
-        };
-        let names: Vec<Name> = batch.names.iter().map(name).collect();
-        Ok(Self { seen: vec![0; names.len()], batch, names })
+        members.begin();
+        let names: Vec<Name> = batch.names.iter().map(|name| Name::new(name, members)).collect();
+        Ok(Self { seen: vec![0; names.len()], ranks: Vec::new(), batch, names, sound: 0 })
     }
 
     /// Number of rows.
@@ -56,9 +83,9 @@ impl Rows {
         self.batch.rows.is_empty()
     }
 
-    /// Whether a row holds JSON. Refuses one with values that have no name, with a name that it
-    /// has twice (a short row could say a long name so often that no memory would hold what was
-    /// said), or with texts that are no UTF-8.
+    /// Whether a row must go the way of JSON. Refuses one with values that have no name, with a
+    /// name that it has twice (a short row could say a long name so often that no memory would
+    /// hold what was said) or that leads too deep, or with texts that are no UTF-8.
     ///
     /// # Errors
     /// Why it is refused.
@@ -67,7 +94,7 @@ impl Rows {
         if row.name.len() != row.value.len() {
             return Err(Reason::MalformedProtobuf);
         }
-        let mut holds_json = false;
+        let mut is_json = false;
         for (&name, value) in row.name.iter().zip(&row.value) {
             let place = name as usize;
             let Some(name) = self.names.get(place) else { return Err(Reason::MalformedProtobuf) };
@@ -77,23 +104,27 @@ impl Rows {
             let is_text = match &value.kind {
                 Some(Kind::String(text)) => is_utf8(text),
                 Some(Kind::Json(text)) => {
-                    holds_json = true;
+                    is_json = true;
                     is_utf8(text)
                 }
                 _ => true,
             };
-            if !is_text || name.member.is_none() {
-                return Err(Reason::InvalidUtf8);
+            match name {
+                Name::Refused(reason) => return Err(*reason),
+                _ if !is_text => return Err(Reason::InvalidUtf8),
+                Name::Shared => is_json = true,
+                Name::Known(_) | Name::Unknown(_) => {}
             }
         }
-        Ok(holds_json)
+        self.sound = at + 1;
+        Ok(is_json)
     }
 
     /// A checked row as the JSON object that says the same.
     ///
     /// # Errors
     /// Where a value is not one of JSON and nothing else: it must not become a member of its own.
-    pub fn json(&self, at: usize) -> Result<String, Reason> {
+    pub fn json(&mut self, at: usize) -> Result<String, Reason> {
         for value in &self.batch.rows[at].value {
             if let Some(Kind::Json(text)) = &value.kind {
                 serde_json::from_slice::<IgnoredAny>(text).map_err(|_| Reason::MalformedJson)?;
@@ -102,14 +133,15 @@ impl Rows {
         Ok(self.to_json(at, usize::MAX))
     }
 
-    /// Stages a checked row that holds no JSON.
-    pub fn stage(&self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
+    /// Stages a checked row that need not go the way of JSON.
+    pub fn stage(&mut self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
         let row = &self.batch.rows[at];
-        for (&name, value) in row.name.iter().zip(&row.value) {
-            let Name { member, steps } = &self.names[name as usize];
-            let whole = match member {
-                Some(PathMember::Known(id)) => {
-                    let node = members.node(*id);
+        // Of these the batch will not hold all.
+        let mut kept = Vec::new();
+        for (nth, (&name, value)) in row.name.iter().zip(&row.value).enumerate() {
+            let whole = match self.names[name as usize] {
+                Name::Known(id) => {
+                    let node = members.node(id);
                     let mut whole = node.is_leaf();
                     for &field in &node.fields {
                         whole &= !stage.value(field, typed(value));
@@ -119,42 +151,73 @@ impl Rows {
                     }
                     whole
                 }
-                Some(PathMember::Within(id)) => {
-                    let node = members.node(*id);
-                    node.fields.iter().for_each(|&f| stage.refuse_field(f, Reason::WrongType));
-                    if node.is_time {
-                        stage.refuse(Reason::BadTime);
-                    }
-                    true
-                }
-                Some(PathMember::Unknown(place)) => {
-                    members.count_unknown(*place);
+                Name::Unknown(place) => {
+                    members.count_unknown(place);
                     false
                 }
-                None => false,
+                Name::Shared | Name::Refused(_) => unreachable!("checked: no such name"),
             };
             if !whole {
-                stage.keep(member_text(steps, value).as_bytes());
+                kept.push(nth);
             }
+        }
+        if !kept.is_empty() {
+            stage.keep(self.members_text(at, kept, usize::MAX).as_bytes());
         }
     }
 
     /// One row as a JSON object that says the same, up to so many bytes of it.
-    pub fn to_json(&self, at: usize, most: usize) -> String {
+    pub fn to_json(&mut self, at: usize, most: usize) -> String {
+        if self.sound == at + 1 {
+            let all = (0..self.batch.rows[at].name.len()).collect();
+            return format!("{{{}}}", self.members_text(at, all, most));
+        }
+        // One that is not sound is shown as it is.
         let row = &self.batch.rows[at];
-        let mut text = String::from("{");
-        for (&name, value) in row.name.iter().zip(&row.value) {
-            if text.len() > most {
+        let mut writer = row_text::Writer::default();
+        for (&place, value) in row.name.iter().zip(&row.value) {
+            if writer.len() > most {
                 break;
             }
-            if text.len() > 1 {
-                text.push(',');
-            }
-            let steps = self.names.get(name as usize).map_or(&[][..], |name| &name.steps);
-            text += &member_text(steps, value);
+            let name = self.batch.names.get(place as usize).map_or(&b"?"[..], Vec::as_slice);
+            let path = String::from_utf8_lossy(&name[..name.len().min(most)]);
+            let steps = match self.names.get(place as usize) {
+                Some(Name::Known(_) | Name::Unknown(_) | Name::Shared) => {
+                    Steps::new(&path).map(|step| step.into_owned().into()).collect()
+                }
+                _ => vec![Cow::Owned(path.into_owned())],
+            };
+            writer.put(steps, value);
+            writer.close(0);
         }
-        text + "}"
+        format!("{{{}}}", writer.finish())
     }
+
+    /// The members of a checked row whose places in it are given.
+    fn members_text(&mut self, at: usize, mut places: Vec<usize>, most: usize) -> String {
+        let row = &self.batch.rows[at];
+        if places.len() > 1 {
+            if self.ranks.is_empty() {
+                self.ranks = ranks(&self.batch.names);
+            }
+            places.sort_by_key(|nth| self.ranks[row.name[*nth] as usize]);
+        }
+        let item = |&nth: &usize| {
+            let name = &self.batch.names[row.name[nth] as usize];
+            Item { path: std::str::from_utf8(name).unwrap_or("?"), value: &row.value[nth], nth }
+        };
+        row_text::members(&places.iter().map(item).collect::<Vec<_>>(), most)
+    }
+}
+
+/// Per name, its place in the order of their paths.
+fn ranks(names: &[Vec<u8>]) -> Vec<u32> {
+    let path = |name: &u32| Steps::new(std::str::from_utf8(&names[*name as usize]).unwrap_or(""));
+    let mut order: Vec<u32> = (0..names.len() as u32).collect();
+    order.sort_by(|a, b| path(a).cmp(path(b)));
+    let mut ranks = vec![0; names.len()];
+    order.iter().zip(0..).for_each(|(name, rank)| ranks[*name as usize] = rank);
+    ranks
 }
 
 fn is_utf8(text: &[u8]) -> bool {
@@ -187,24 +250,4 @@ fn stage_time(stage: &mut Stage, schema: &Schema, value: &wire::Value) -> bool {
     let span = Span::new(0, text.len());
     let token = if is_number { Token::Number(span) } else { Token::String(span, false) };
     decode::stage_time(stage, schema, &text, token)
-}
-
-/// `"name":value` as JSON, within objects where the path has several steps; NaN and infinities,
-/// which JSON has not, as text.
-fn member_text(steps: &[String], value: &wire::Value) -> String {
-    let text = |bytes: &[u8]| serde_json::Value::from(String::from_utf8_lossy(bytes)).to_string();
-    let value = match &value.kind {
-        None => "null".to_owned(),
-        Some(Kind::String(bytes)) => text(bytes),
-        Some(Kind::Json(json)) => String::from_utf8_lossy(json).into_owned(),
-        Some(Kind::Int(int)) => int.to_string(),
-        Some(Kind::Double(double)) if double.is_finite() => double.to_string(),
-        Some(Kind::Double(double)) => text(double.to_string().as_bytes()),
-        Some(Kind::Bool(bool)) => bool.to_string(),
-    };
-    let (first, rest) = steps.split_first().map_or(("?", &[][..]), |(first, rest)| (first, rest));
-    let mut member = text(first.as_bytes());
-    rest.iter().for_each(|step| member += &format!(":{{{}", text(step.as_bytes())));
-    member += &format!(":{value}");
-    member + &"}".repeat(rest.len())
 }

@@ -21,12 +21,12 @@ macro_rules! reasons {
 }
 
 reasons! {
-    MalformedJson "malformed_json" "It is not a JSON object."
+    MalformedJson "malformed_json" "It is not a JSON object, or a text beside an event that is no header."
     MalformedProtobuf "malformed_protobuf" "It is not an `EventBatch`, or a row does not fit its names."
     InvalidUtf8 "invalid_utf8" "Its text is not UTF-8."
     TooDeep "too_deep" "Objects and arrays within one another beyond the limit."
     WrongType "wrong_type" "A configured field has a value of another type."
-    NumberOverflow "number_overflow" "A number does not fit its field."
+    NumberOverflow "number_overflow" "A number, or the lower edge of its bucket, does not fit its field."
     FloatRange "float_range" "A float, or a number of which quantiles are kept, is NaN, infinite or 2^40 and above."
     StringTooLong "string_too_long" "A string field is longer than the limit."
     DimensionTooLong "dimension_too_long" "A dimension, or a value of a field with top, is longer than the limit."

@@ -31,13 +31,15 @@ fn read(text: &[u8]) -> Digits {
                 }
             }
             _ => {
-                // The exponent. Beyond a million its exact value decides nothing any more.
+                // The exponent. Beyond what the digits of a message could make up for, its exact
+                // value decides nothing any more.
+                const MOST: i64 = 1 << 40;
                 let exponent = std::str::from_utf8(&text[at + 1..]).unwrap_or("0");
                 let written: i64 = exponent.parse().unwrap_or(match exponent.as_bytes().first() {
-                    Some(b'-') => -1_000_000,
-                    _ => 1_000_000,
+                    Some(b'-') => -MOST,
+                    _ => MOST,
                 });
-                number.exponent += written.clamp(-1_000_000, 1_000_000);
+                number.exponent += written.clamp(-MOST, MOST);
                 break;
             }
         }
@@ -200,6 +202,14 @@ mod tests {
         for (text, scale, expected) in cases {
             assert_eq!(decimal(text.as_bytes(), scale), expected, "{text} at scale {scale}");
         }
+    }
+
+    #[test]
+    fn an_exponent_is_held_against_all_digits() {
+        let zeros = "0".repeat(2_000_000);
+        assert_eq!(int(format!("0.{zeros}1e2000002").as_bytes()), Ok(10));
+        assert_eq!(int(format!("7{zeros}e-2000000").as_bytes()), Ok(7));
+        assert_eq!(decimal(format!("7{zeros}e-2000001").as_bytes(), 1), Ok((7, false)));
     }
 
     #[test]

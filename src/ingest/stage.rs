@@ -1,11 +1,13 @@
 //! One event on its way into a batch: its values are gathered here, checked against the
-//! fields' types, and appended all together or not at all.
+//! fields' types and limits, and appended all together or not at all. What is derived of them
+//! is computed here as well, so that it is held against the limits before the event is accepted.
 
+use super::derive;
 use super::json::{Span, Token, unescape};
 use super::refusal::Reason;
 use super::scalar;
-use crate::config::{Aggregate, AggregateKind, FieldSource, FieldType, Schema};
-use crate::event::{Batch, Value};
+use crate::config::{Aggregate, AggregateKind, Derivation, Field, FieldSource, FieldType, Schema};
+use crate::event::{Batch, DayZone, Value};
 use crate::limits;
 
 /// A value that was read but not yet appended. Texts stay where they are until then.
@@ -25,6 +27,8 @@ enum Staged {
 /// The values of one event.
 pub struct Stage {
     kinds: Vec<FieldType>,
+    /// Fields computed from others, in the order in which they can be.
+    derived: Vec<(usize, Derivation)>,
     text_limits: Vec<(usize, Reason)>,
     /// Per field: the first size of an int that is refused.
     int_limits: Vec<u64>,
@@ -51,9 +55,9 @@ impl Stage {
         // What a key is derived from is as long as the key.
         let mut kept: Vec<bool> = (0..schema.fields.len()).map(is_kept).collect();
         for at in (0..schema.fields.len()).rev() {
-            use crate::config::Derivation::{Lower, Prefix};
-            if let FieldSource::Derived(Lower { field } | Prefix { field, .. }) =
-                schema.fields[at].source
+            if let FieldSource::Derived(
+                Derivation::Lower { field } | Derivation::Prefix { field, .. },
+            ) = schema.fields[at].source
             {
                 kept[field] |= kept[at];
             }
@@ -62,8 +66,13 @@ impl Stage {
             true => (limits::MAX_DIMENSION_BYTES, Reason::DimensionTooLong),
             false => (limits::MAX_STRING_BYTES, Reason::StringTooLong),
         };
+        let derivation = |(at, field): (usize, &Field)| match field.source {
+            FieldSource::Derived(derivation) => Some((at, derivation)),
+            FieldSource::Record(_) => None,
+        };
         Self {
             kinds: schema.fields.iter().map(|f| f.kind).collect(),
+            derived: schema.fields.iter().enumerate().filter_map(derivation).collect(),
             text_limits: (0..schema.fields.len()).map(limit).collect(),
             int_limits: (0..schema.fields.len()).map(|f| int_limit(schema, f)).collect(),
             staged: vec![Staged::Null; schema.fields.len()],
@@ -228,20 +237,78 @@ impl Stage {
         self.rest.extend_from_slice(member);
     }
 
-    /// Appends the event to a batch. Derived fields stay empty: `partition` fills them.
-    pub fn commit(
-        &self,
+    /// Stages the derived fields of an event whose time and day are known; one that is beyond a
+    /// limit refuses it.
+    #[inline]
+    pub fn derive(&mut self, source: &[u8], time_us: i64, day: i32, zone: &mut DayZone) {
+        for at in 0..self.derived.len() {
+            let (field, derivation) = self.derived[at];
+            let result = self.derived(derivation, source, time_us, day, zone);
+            let result = result.and_then(|staged| match staged {
+                Staged::Source(span) | Staged::Scratch(span) => {
+                    self.check_length(field, span.len()).map(|()| (staged, false))
+                }
+                _ => Ok((staged, false)),
+            });
+            self.settle(field, result);
+        }
+    }
+
+    fn derived(
+        &mut self,
+        derivation: Derivation,
         source: &[u8],
         time_us: i64,
         day: i32,
-        record_fields: &[usize],
-        batch: &mut Batch,
-    ) {
+        zone: &mut DayZone,
+    ) -> Result<Staged, Reason> {
+        Ok(match derivation {
+            Derivation::Hour => Staged::Int(derive::hour(zone.local_us(time_us))),
+            Derivation::DayPart => {
+                let start = self.scratch.len();
+                self.scratch.extend_from_slice(derive::day_part(zone.local_us(time_us)));
+                Staged::Scratch(Span::new(start, self.scratch.len()))
+            }
+            Derivation::Weekday => Staged::Int(derive::weekday(day)),
+            Derivation::Bucket { field, width } => match self.staged[field] {
+                Staged::Int(value) => Staged::Int(derive::lower_edge(value, width)?),
+                // Below 2^40 in size.
+                Staged::Float(value) => {
+                    Staged::Int(derive::lower_edge(value.floor() as i64, width)?)
+                }
+                _ => Staged::Null,
+            },
+            Derivation::Lower { field } => {
+                let start = self.scratch.len();
+                match self.staged[field] {
+                    Staged::Source(span) => self.scratch.extend_from_slice(span.of(source)),
+                    Staged::Scratch(span) => self.scratch.extend_from_within(span.range()),
+                    _ => return Ok(Staged::Null),
+                }
+                derive::lower(&mut self.scratch, start);
+                Staged::Scratch(Span::new(start, self.scratch.len()))
+            }
+            Derivation::Prefix { field, characters } => {
+                let prefix = |span: Span, text: &[u8]| {
+                    let start = span.range().start;
+                    Span::new(start, start + derive::prefix(span.of(text), characters))
+                };
+                match self.staged[field] {
+                    Staged::Source(span) => Staged::Source(prefix(span, source)),
+                    Staged::Scratch(span) => Staged::Scratch(prefix(span, &self.scratch)),
+                    _ => Staged::Null,
+                }
+            }
+        })
+    }
+
+    /// Appends the event to a batch.
+    pub fn commit(&self, source: &[u8], time_us: i64, day: i32, batch: &mut Batch) {
         batch.time_us.push(time_us);
         batch.day.push(day);
         let mut text_bytes = self.rest.len();
-        for &field in record_fields {
-            batch.fields[field].push(match self.staged[field] {
+        for (column, staged) in batch.fields.iter_mut().zip(&self.staged) {
+            column.push(match *staged {
                 Staged::Null => Value::Null,
                 Staged::Source(span) => {
                     text_bytes += span.len();

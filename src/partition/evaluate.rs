@@ -154,20 +154,29 @@ fn compare(
         }
         Comparison::Float(a, b) => {
             valid.extend([a, b].into_iter().filter_map(field_of).map(|f| &fields[f].valid));
-            let get = |operand: &Operand<f64, f64>, i: usize| match operand {
+            let get = |operand: &Operand<f64, u8>, i: usize| match operand {
                 Operand::Literal(value) => *value,
-                Operand::Field(field, factor) => match &fields[*field].values {
+                Operand::Field(field, scale) => match &fields[*field].values {
                     Values::Float(values) => values[i],
-                    values => ints_of(values)[i] as f64 / factor,
+                    values => nearest(ints_of(values)[i], *scale),
                 },
             };
-            // Fields and literals are finite, so that there always is an order.
+            // No field holds NaN and no literal is one, so that there always is an order.
             out.is_true.fill_with(len, |i| {
                 holds(get(a, i).partial_cmp(&get(b, i)).unwrap_or(Ordering::Equal))
             });
         }
     }
     known(out, &valid);
+}
+
+/// The float that is nearest to `digits` × 10^-`scale`: the one that a float field would hold.
+fn nearest(digits: i64, scale: u8) -> f64 {
+    // Where both are floats exactly, their quotient is rounded once.
+    if digits.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS {
+        return digits as f64 / 10f64.powi(i32::from(scale));
+    }
+    format!("{digits}e-{scale}").parse().unwrap_or(f64::NAN)
 }
 
 fn field_of<T, F>(operand: &Operand<T, F>) -> Option<usize> {
@@ -219,3 +228,6 @@ impl<'a> TextSide<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

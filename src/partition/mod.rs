@@ -1,9 +1,9 @@
 //! From a batch to work for the shards: everything that depends on an event alone, and not
 //! on a row, is computed here once per event instead of once per summary.
 //!
-//! [`plan`] says what has to be computed for a schema; [`prepare`] computes derived fields,
-//! [`evaluate`]s filters, encodes and hashes dimensions, and turns measures into what the
-//! sketches take; [`split`] lists, per shard, which events go to which summary and day.
+//! [`plan`] says what has to be computed for a schema; [`prepare`] [`evaluate`]s filters, encodes
+//! and hashes dimensions, and turns measures into what the sketches take; [`split`] lists, per
+//! shard, which events go to which summary and day.
 
 pub mod evaluate;
 pub mod plan;

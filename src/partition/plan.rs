@@ -7,12 +7,10 @@ use foldhash::fast::FixedState;
 use sketches::quantile::Mapping;
 use sketches::unique::Family;
 
-use crate::config::{AggregateKind, Derivation, FieldSource, FieldType, Filter, Predicate, Schema};
+use crate::config::{AggregateKind, FieldType, Filter, Predicate, Schema};
 
 /// The work per event.
 pub struct Plan {
-    /// Fields computed from others, in the order in which they can be.
-    pub derived: Vec<(usize, Derivation)>,
     /// Fields used as dimensions; a dimension slot is a place here.
     pub dimensions: Vec<Dimension>,
     /// Fields of unique counts, by family; a coupon slot is a place here.
@@ -100,7 +98,6 @@ impl Plan {
     /// slot of a table; nothing that is stored depends on it.
     pub fn new(schema: &Schema, seed: u64) -> Self {
         let mut plan = Self {
-            derived: Vec::new(),
             dimensions: Vec::new(),
             coupons: Vec::new(),
             marks: Vec::new(),
@@ -111,11 +108,6 @@ impl Plan {
             summaries: Vec::new(),
             hasher: FixedState::with_seed(seed),
         };
-        for (at, field) in schema.fields.iter().enumerate() {
-            if let FieldSource::Derived(derivation) = field.source {
-                plan.derived.push((at, derivation));
-            }
-        }
         for summary in &schema.summaries {
             let dimensions =
                 summary.dimensions.iter().map(|&f| plan.dimension(schema, f)).collect();

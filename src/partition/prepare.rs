@@ -1,5 +1,5 @@
-//! Computes what depends on an event alone: derived fields, truth of filters, pieces and
-//! hashes of keys, coupons, fixed-point numbers and bins.
+//! Computes what depends on an event alone: truth of filters, pieces and hashes of keys,
+//! coupons, fixed-point numbers and bins.
 
 use sketches::quantile::Bin;
 use sketches::theta::Mark;
@@ -7,8 +7,8 @@ use sketches::unique::{Coupon, Family};
 
 use super::evaluate::{Evaluator, Truth};
 use super::plan::Plan;
-use crate::config::{Derivation, FieldType, Schema};
-use crate::event::{Batch, Bitmap, Column, DayZone, TextColumn, Value, Values};
+use crate::config::{FieldType, Schema};
+use crate::event::{Batch, Bitmap, Column, TextColumn, Values};
 use crate::key;
 
 /// What was computed of a batch; the slots are those of the [`Plan`].
@@ -41,9 +41,7 @@ pub struct Prepared {
 /// Prepares batches of one schema, in memory that is reused.
 pub struct Preparer {
     evaluator: Evaluator,
-    zone: DayZone,
     scales: Vec<f64>,
-    text: Vec<u8>,
 }
 
 impl Preparer {
@@ -55,17 +53,12 @@ impl Preparer {
         };
         Self {
             evaluator: Evaluator::default(),
-            zone: DayZone::new(&schema.zone),
             scales: schema.fields.iter().map(|f| scale(f.kind)).collect(),
-            text: Vec::new(),
         }
     }
 
     /// Computes everything that the plan asks for.
-    pub fn prepare(&mut self, plan: &Plan, batch: &mut Batch, out: &mut Prepared) {
-        for (field, derivation) in &plan.derived {
-            self.derive(*field, *derivation, batch);
-        }
+    pub fn prepare(&mut self, plan: &Plan, batch: &Batch, out: &mut Prepared) {
         out.truths.resize_with(plan.predicates.len(), Truth::default);
         for ((_, predicate), truth) in plan.predicates.iter().zip(&mut out.truths) {
             self.evaluator.evaluate(predicate, &batch.fields, batch.len(), truth);
@@ -112,67 +105,6 @@ impl Preparer {
             bins.clear();
             bins.extend(out.numbers[*number].iter().map(|&v| mapping.bin(v)));
         }
-    }
-
-    /// Fills the column of a derived field.
-    fn derive(&mut self, field: usize, derivation: Derivation, batch: &mut Batch) {
-        const HOUR_US: i64 = 3_600_000_000;
-        let mut column =
-            std::mem::replace(&mut batch.fields[field], Column::new(Values::Bool(Vec::new())));
-        column.clear();
-        for i in 0..batch.len() {
-            let hour = |zone: &mut DayZone| {
-                zone.local_us(batch.time_us[i]).rem_euclid(24 * HOUR_US) / HOUR_US
-            };
-            let value = match derivation {
-                Derivation::Hour => Value::Int(hour(&mut self.zone)),
-                Derivation::DayPart => Value::Text(match hour(&mut self.zone) {
-                    0..6 => b"night",
-                    6..12 => b"morning",
-                    12..18 => b"afternoon",
-                    _ => b"evening",
-                }),
-                // 1970-01-01 was a Thursday, the fourth day of the week.
-                Derivation::Weekday => Value::Int((i64::from(batch.day[i]) + 3).rem_euclid(7) + 1),
-                Derivation::Bucket { field: of, width } => match batch.fields[of].get(i) {
-                    Value::Int(value) => Value::Int(lower_edge(value, width)),
-                    Value::Float(value) => Value::Int(lower_edge(value.floor() as i64, width)),
-                    _ => Value::Null,
-                },
-                Derivation::Lower { field: of } => match text_at(&batch.fields[of], i) {
-                    Some(text) => {
-                        self.text.clear();
-                        self.text.extend(text.to_lowercase().as_bytes());
-                        Value::Text(&self.text)
-                    }
-                    None => Value::Null,
-                },
-                Derivation::Prefix { field: of, characters } => {
-                    match text_at(&batch.fields[of], i) {
-                        Some(text) => {
-                            let end = text.char_indices().nth(characters);
-                            Value::Text(&text.as_bytes()[..end.map_or(text.len(), |(at, _)| at)])
-                        }
-                        None => Value::Null,
-                    }
-                }
-            };
-            column.push(value);
-        }
-        batch.fields[field] = column;
-    }
-}
-
-/// The greatest multiple of `width` that is not above `value`; where that lies below all
-/// 64-bit integers, the lowest that does not.
-fn lower_edge(value: i64, width: i64) -> i64 {
-    value.checked_sub(value.rem_euclid(width)).unwrap_or(i64::MIN - i64::MIN % width)
-}
-
-fn text_at(column: &Column, i: usize) -> Option<&str> {
-    match column.get(i) {
-        Value::Text(text) => std::str::from_utf8(text).ok(),
-        _ => None,
     }
 }
 
