@@ -7,7 +7,7 @@ use sketches::quantile::Mapping;
 use sketches::top::Frequent;
 use sketches::unique::Estimate;
 
-use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary};
+use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary, mapping};
 use crate::key::KeyValue;
 use crate::row::state::{OVERFLOWED, Scalar, State, float_of_word};
 
@@ -154,9 +154,7 @@ impl Finisher {
         let finish = |kind: &AggregateKind| {
             let field = kind.field().map_or(FieldType::Int, |f| schema.fields[f].kind);
             let mapping = match kind {
-                AggregateKind::Quantile { error, .. } => {
-                    Some(crate::partition::plan::mapping(*error))
-                }
+                AggregateKind::Quantile { error, .. } => Some(mapping(*error)),
                 _ => None,
             };
             (field, mapping)
@@ -199,6 +197,7 @@ impl Finisher {
                 let sum = || quantile.sum().map(sketches::fixed::to_f64);
                 let value = match output.part {
                     Part::Count => return Cell::int(i128::from(quantile.count())),
+                    Part::Folded => return Cell::int(i128::from(quantile.folded())),
                     Part::Sum if quantile.sum().is_none() => {
                         return Cell::Text("overflow".to_owned());
                     }

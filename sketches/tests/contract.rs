@@ -8,7 +8,7 @@ mod support;
 
 use sketches::codec::DecodeError;
 use sketches::fixed::to_fixed;
-use sketches::quantile::{Mapping, Quantile};
+use sketches::quantile::{Kept, Mapping, Quantile};
 use sketches::theta::{Mark, Theta};
 use sketches::top::Top;
 use sketches::unique::{Coupon, Family, Unique};
@@ -74,13 +74,19 @@ impl Sketch for Unique {
 
 thread_local! {
     static MAPPING: Mapping = Mapping::new(0.01).unwrap();
+    static FINE: Mapping = Mapping::new(0.001).unwrap();
+}
+
+/// Calls `with` the mapping that a distribution is of.
+fn mapped<T>(quantile: &Quantile, with: impl Fn(&Mapping) -> T) -> T {
+    if quantile.kept() == Kept::LEAST { MAPPING.with(with) } else { FINE.with(with) }
 }
 
 impl Sketch for Quantile {
     own_methods!();
     fn answers(&self) -> Vec<u64> {
         let asked = [0.0, 0.05, 0.5, 0.9, 0.95, 0.99, 1.0];
-        let quantile = |q| MAPPING.with(|mapping| self.quantile(q, mapping));
+        let quantile = |q| mapped(self, |mapping| self.quantile(q, mapping));
         let values = asked.into_iter().map(quantile).chain([self.min(), self.max()]);
         let values = values.map(|value| value.map_or(u64::MAX, f64::to_bits));
         let sum = self.sum().unwrap_or(-1) as u128;
@@ -106,7 +112,7 @@ impl Sketch for Top {
 }
 
 fn insert(quantile: &mut Quantile, value: f64) {
-    let bin = MAPPING.with(|mapping| mapping.bin(value));
+    let bin = mapped(quantile, |mapping| mapping.bin(value));
     quantile.insert(bin, value, to_fixed(value).unwrap());
 }
 
@@ -156,14 +162,14 @@ fn quantiles() -> Vec<Kind<Quantile>> {
     vec![
         Kind {
             name: "latencies",
-            new: Quantile::new,
+            new: || Quantile::new(Kept::LEAST),
             insert: |sketch, value| insert(sketch, (6.0 * part(value)).exp()),
             most_bytes: |values| if values > 1 { (100 + values * 20).min(1600) } else { 0 },
             idempotent: false,
         },
         Kind {
             name: "both signs, zeros, and more bins than are kept",
-            new: Quantile::new,
+            new: || Quantile::new(Kept::LEAST),
             insert: |sketch, value| match value % 5 {
                 0 => insert(sketch, 0.0),
                 1 | 2 => insert(sketch, (50.0 * part(value) - 25.0).exp()),
@@ -174,7 +180,7 @@ fn quantiles() -> Vec<Kind<Quantile>> {
         },
         Kind {
             name: "few different values, far apart",
-            new: Quantile::new,
+            new: || Quantile::new(Kept::LEAST),
             insert: |sketch, value| {
                 insert(sketch, [1e-40, 7.0, -3.0, 1e9, -1e-9][(value % 5) as usize]);
             },
@@ -183,9 +189,30 @@ fn quantiles() -> Vec<Kind<Quantile>> {
         },
         Kind {
             name: "always the same value",
-            new: Quantile::new,
+            new: || Quantile::new(Kept::LEAST),
             insert: |sketch, _| insert(sketch, 42.0),
             most_bytes: |values| if values > 1 { 700 } else { 0 },
+            idempotent: false,
+        },
+        Kind {
+            name: "error 0.001, latencies",
+            new: || Quantile::new(Kept::MOST),
+            insert: |sketch, value| insert(sketch, (6.0 * part(value)).exp()),
+            most_bytes: |values| if values > 1 { (100 + values * 20).min(8000) } else { 0 },
+            idempotent: false,
+        },
+        Kind {
+            name: "error 0.001, both signs, and more bins than are kept",
+            new: || Quantile::new(Kept::MOST),
+            insert: |sketch, value| match value % 3 {
+                0 => insert(sketch, (50.0 * part(value) - 25.0).exp()),
+                _ => insert(sketch, -(70.0 * part(value) - 45.0).exp()),
+            },
+            most_bytes: |values| match values {
+                0 | 1 => 0,
+                2..=8 => 96,
+                _ => 63_000,
+            },
             idempotent: false,
         },
     ]
@@ -398,7 +425,7 @@ fn golden_files_of_other_systems_load() {
         let mut apache = Unique::with_family(Family::DataSketches, 11);
         let mut theirs =
             datasketches::hll::HllSketch::new(9, datasketches::hll::HllType::Hll4).unwrap();
-        let mut quantile = Quantile::new();
+        let mut quantile = Quantile::new(mapping.kept());
         let mut random = Random(size);
         for value in 0..size {
             let hash = random.next();

@@ -134,7 +134,7 @@ mod tests {
     fn row(numbers: &[u32], seed: u64) -> Vec<u8> {
         let mapping = Mapping::new(0.01).unwrap();
         let mut unique = Unique::new(14);
-        let mut quantile = Quantile::new();
+        let mut quantile = Quantile::new(mapping.kept());
         let mut theta = Theta::new(4);
         for i in 0..seed % 50 {
             unique.insert(Coupon::of_i64((seed * i) as i64));

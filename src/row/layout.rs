@@ -4,14 +4,14 @@
 //! of texts. Counters need no heap; rows of one table have equal stretches, so that a
 //! row's place follows from its number and can be fetched ahead of its use.
 
-use sketches::quantile::Quantile;
+use sketches::quantile::{Kept, Quantile};
 use sketches::theta::Theta;
 use sketches::top::Top;
 use sketches::unique::{Family, Unique};
 
 use super::codec::{put_head, put_number};
 use super::state::{self, OVERFLOWED, Scalar, ScalarRef, State};
-use crate::config::{AggregateKind, FieldType, Schema, Summary};
+use crate::config::{AggregateKind, FieldType, Schema, Summary, mapping};
 
 /// Words before the first state: the marks, and the key. With a count and a sum, a row's
 /// words are one cache line.
@@ -73,8 +73,8 @@ pub struct Layout {
     pub thetas: Vec<u8>,
     /// How many frequent values each list of a row is to have.
     pub tops: Vec<usize>,
-    /// Quantiles of a row.
-    pub quantiles: usize,
+    /// How many bins each distribution of a row keeps apart.
+    pub quantiles: Vec<Kept>,
     /// Marks of a new row: what is zero, not null, before the first value.
     pub defined: u64,
     /// Number of the definition that new rows are made with.
@@ -95,7 +95,7 @@ impl Layout {
             uniques: Vec::new(),
             thetas: Vec::new(),
             tops: Vec::new(),
-            quantiles: 0,
+            quantiles: Vec::new(),
             defined: 0,
             definition,
             by_number: (0..numbers.len()).collect(),
@@ -126,9 +126,9 @@ impl Layout {
                     layout.tops.push(k);
                     Slot::Top(layout.tops.len() - 1)
                 }
-                AggregateKind::Quantile { .. } => {
-                    layout.quantiles += 1;
-                    Slot::Quantile(layout.quantiles - 1)
+                AggregateKind::Quantile { error, .. } => {
+                    layout.quantiles.push(mapping(error).kept());
+                    Slot::Quantile(layout.quantiles.len() - 1)
                 }
             };
             if !matches!(slot, Slot::Min(_) | Slot::Max(_) | Slot::Last(..)) {
@@ -170,9 +170,20 @@ impl Layout {
             }
             Slot::Theta(at) => Some(State::Theta(Theta::new(self.thetas[at]))),
             Slot::Top(at) => Some(State::Top(Box::new(Top::new(self.tops[at])))),
-            Slot::Quantile(_) => Some(State::Quantile(Quantile::new())),
+            Slot::Quantile(at) => Some(State::Quantile(Quantile::new(self.quantiles[at]))),
             Slot::Min(_) | Slot::Max(_) | Slot::Last(..) => None,
         }
+    }
+
+    /// A state that was stored, as those of today are: one of a time when fewer bins were kept
+    /// keeps as many, before it is united with others.
+    pub fn renew(&self, aggregate: usize, mut stored: State) -> State {
+        if let (Slot::Quantile(at), State::Quantile(quantile)) =
+            (self.slots[aggregate], &mut stored)
+        {
+            quantile.keep_at_least(self.quantiles[at]);
+        }
+        stored
     }
 }
 

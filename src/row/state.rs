@@ -128,6 +128,14 @@ impl State {
         }
     }
 
+    /// How many values of a distribution were folded: counted as greater than they are.
+    pub fn folded(&self) -> u64 {
+        match self {
+            Self::Quantile(quantile) => quantile.folded(),
+            _ => 0,
+        }
+    }
+
     /// Appends the stored form, its kind first.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {

@@ -56,7 +56,7 @@ impl Table {
             uniques: Slab::new(layout.uniques.len()),
             thetas: Slab::new(layout.thetas.len()),
             tops: Slab::new(layout.tops.len()),
-            quantiles: Slab::new(layout.quantiles),
+            quantiles: Slab::new(layout.quantiles.len()),
             texts: Slab::new(layout.texts),
             layout,
             partial,
@@ -222,7 +222,7 @@ impl Table {
         let words = [layout.defined].into_iter().chain(self.keys.push(pieces));
         self.words.push(words.chain(std::iter::repeat_n(0, states)));
         self.uniques.push(layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)));
-        self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
+        self.quantiles.push(layout.quantiles.iter().map(|&kept| Quantile::new(kept)));
         self.texts.push((0..layout.texts).map(|_| Box::default()));
         if !layout.thetas.is_empty() || !layout.tops.is_empty() {
             self.insert_sets(row);

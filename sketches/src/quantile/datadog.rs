@@ -93,7 +93,7 @@ fn put_bins(out: &mut Vec<u8>, flag: u8, bins: &[(Bin, u64)]) {
 fn read(bytes: &[u8], mapping: &Mapping) -> Result<Quantile, DecodeError> {
     let mut reader = Reader::new(bytes);
     let mut head = Head { count: 0, min: f64::NAN, max: f64::NAN, sum: Sum::ZERO };
-    let mut quantile = Quantile(Storage::dense(Head::EMPTY));
+    let mut quantile = Quantile(Storage::dense(mapping.kept(), Head::EMPTY));
     let ViewMut::Dense(dense) = quantile.0.view_mut() else { unreachable!("it was made dense") };
     while !reader.is_empty() {
         match reader.u8()? {
@@ -125,7 +125,7 @@ fn read(bytes: &[u8], mapping: &Mapping) -> Result<Quantile, DecodeError> {
         }
     }
     if head.count == 0 {
-        return Ok(Quantile::new());
+        return Ok(Quantile::new(mapping.kept()));
     }
     if !(head.min.is_finite() && head.max.is_finite() && head.min <= head.max) {
         return Err(DecodeError::Invalid("the exact min and max are missing"));
@@ -266,7 +266,7 @@ mod tests {
     use sketches_ddsketch::{Config, DDSketch};
 
     fn both(values: &[f64], mapping: &Mapping) -> (Quantile, DDSketch) {
-        let mut ours = Quantile::new();
+        let mut ours = Quantile::new(mapping.kept());
         let mut theirs = DDSketch::new(Config::new(0.01, 2048, 1e-300));
         for &value in values {
             ours.insert(mapping.bin(value), value, to_fixed(value).unwrap());

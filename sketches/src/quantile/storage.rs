@@ -3,6 +3,7 @@
 //! As with unique counts, boxes hold arrays whose length is part of their type, so that
 //! their pointer is thin.
 
+use super::Kept;
 use super::head::Head;
 use super::side::Side;
 use crate::prefetch::prefetch_pair;
@@ -54,10 +55,10 @@ macro_rules! storage {
         /// The content; see the head of this file.
         #[derive(Clone)]
         pub(super) enum Storage {
-            Inline { len: u16, bins: [i32; 1], values: [f64; 1] },
-            $($Few { len: u16, body: Box<Few<$few>> },)*
-            $($Sparse { len: u16, body: Box<Sparse<$sparse>> },)*
-            Dense(Box<Dense>),
+            Inline { kept: Kept, len: u16, bins: [i32; 1], values: [f64; 1] },
+            $($Few { kept: Kept, len: u16, body: Box<Few<$few>> },)*
+            $($Sparse { kept: Kept, len: u16, body: Box<Sparse<$sparse>> },)*
+            Dense { kept: Kept, body: Box<Dense> },
         }
 
         /// The lengths of a box of values.
@@ -67,22 +68,22 @@ macro_rules! storage {
 
         impl Storage {
             /// Room for `length` values, one of [`FEW`].
-            fn few(length: usize) -> Self {
+            fn few(kept: Kept, length: usize) -> Self {
                 match length {
                     $($few => {
                         let body = Few { values: [0.0; $few], bins: [0; $few] };
-                        Self::$Few { len: 0, body: Box::new(body) }
+                        Self::$Few { kept, len: 0, body: Box::new(body) }
                     })*
                     _ => unreachable!("{length} is not a length of a box of values"),
                 }
             }
 
             /// Room for `length` bins, one of [`SPARSE`].
-            fn sparse(head: Head, length: usize) -> Self {
+            fn sparse(kept: Kept, head: Head, length: usize) -> Self {
                 match length {
                     $($sparse => {
                         let body = Sparse { head, bins: [FREE; $sparse], counts: [0; $sparse] };
-                        Self::$Sparse { len: 0, body: Box::new(body) }
+                        Self::$Sparse { kept, len: 0, body: Box::new(body) }
                     })*
                     _ => unreachable!("{length} is not a length of a box of bins"),
                 }
@@ -92,20 +93,20 @@ macro_rules! storage {
             #[inline]
             pub(super) fn view(&self) -> View<'_> {
                 match self {
-                    Self::Inline { len, bins, values } => {
+                    Self::Inline { len, bins, values, .. } => {
                         let len = usize::from(*len);
                         View::Few { values: &values[..len], bins: &bins[..len] }
                     }
-                    $(Self::$Few { len, body } => {
+                    $(Self::$Few { len, body, .. } => {
                         let len = usize::from(*len);
                         View::Few { values: &body.values[..len], bins: &body.bins[..len] }
                     })*
-                    $(Self::$Sparse { len, body } => {
+                    $(Self::$Sparse { len, body, .. } => {
                         let len = usize::from(*len);
                         let (bins, counts) = (&body.bins[..len], &body.counts[..len]);
                         View::Sparse { head: &body.head, bins, counts }
                     })*
-                    Self::Dense(dense) => View::Dense(dense),
+                    Self::Dense { body, .. } => View::Dense(body),
                 }
             }
 
@@ -113,18 +114,18 @@ macro_rules! storage {
             #[inline]
             pub(super) fn view_mut(&mut self) -> ViewMut<'_> {
                 match self {
-                    Self::Inline { len, bins, values } => {
+                    Self::Inline { len, bins, values, .. } => {
                         ViewMut::Few { len, values: &mut values[..], bins: &mut bins[..] }
                     }
-                    $(Self::$Few { len, body } => {
+                    $(Self::$Few { len, body, .. } => {
                         let Few { values, bins } = &mut **body;
                         ViewMut::Few { len, values: &mut values[..], bins: &mut bins[..] }
                     })*
-                    $(Self::$Sparse { len, body } => {
+                    $(Self::$Sparse { len, body, .. } => {
                         let Sparse { head, bins, counts } = &mut **body;
                         ViewMut::Sparse { len, head, bins: &mut bins[..], counts: &mut counts[..] }
                     })*
-                    Self::Dense(dense) => ViewMut::Dense(dense),
+                    Self::Dense { body, .. } => ViewMut::Dense(body),
                 }
             }
 
@@ -136,8 +137,33 @@ macro_rules! storage {
                     // The same for all, so that no jump depends on the kind.
                     $(Self::$Few { body, .. } => prefetch_pair(&**body),)*
                     $(Self::$Sparse { body, .. } => prefetch_pair(&**body),)*
-                    Self::Dense(dense) => prefetch_pair(&**dense),
+                    Self::Dense { body, .. } => prefetch_pair(&**body),
                 }
+            }
+
+            /// How many bins of each sign are kept apart.
+            #[inline]
+            pub(super) fn kept(&self) -> Kept {
+                match self {
+                    Self::Inline { kept, .. } => *kept,
+                    $(Self::$Few { kept, .. } => *kept,)*
+                    $(Self::$Sparse { kept, .. } => *kept,)*
+                    Self::Dense { kept, .. } => *kept,
+                }
+            }
+
+            /// Keeps `more` bins apart from now on.
+            pub(super) fn widen(&mut self, more: Kept) {
+                let kept = match self {
+                    Self::Inline { kept, .. } => kept,
+                    $(Self::$Few { kept, .. } => kept,)*
+                    $(Self::$Sparse { kept, .. } => kept,)*
+                    Self::Dense { kept, body } => {
+                        body.sides.iter_mut().for_each(|side| side.widen(more));
+                        kept
+                    }
+                };
+                *kept = more.max(*kept);
             }
 
             /// Bytes on the heap.
@@ -146,8 +172,8 @@ macro_rules! storage {
                     Self::Inline { .. } => 0,
                     $(Self::$Few { body, .. } => size_of_val(&**body),)*
                     $(Self::$Sparse { body, .. } => size_of_val(&**body),)*
-                    Self::Dense(dense) => {
-                        let sides: usize = dense.sides.iter().map(Side::heap_bytes).sum();
+                    Self::Dense { body, .. } => {
+                        let sides: usize = body.sides.iter().map(Side::heap_bytes).sum();
                         size_of::<Dense>() + sides
                     }
                 }
@@ -167,18 +193,19 @@ pub(super) const MOST_FEW: usize = FEW[FEW.len() - 1];
 
 impl Storage {
     /// Nothing yet.
-    pub(super) const fn empty() -> Self {
-        Self::Inline { len: 0, bins: [0], values: [0.0] }
+    pub(super) const fn empty(kept: Kept) -> Self {
+        Self::Inline { kept, len: 0, bins: [0], values: [0.0] }
     }
 
     /// Room for at least `count` values, at most [`MOST_FEW`].
-    pub(super) fn few_for(count: usize) -> Self {
+    pub(super) fn few_for(kept: Kept, count: usize) -> Self {
         let length = FEW.iter().find(|&&length| length >= count);
-        Self::few(*length.expect("more values are kept as bins"))
+        Self::few(kept, *length.expect("more values are kept as bins"))
     }
 
     /// Room for at least `count` bins, unless dense bins over `span` would be shorter.
     pub(super) fn sparse_for(
+        kept: Kept,
         head: Head,
         count: usize,
         span: impl FnOnce() -> usize,
@@ -188,12 +215,13 @@ impl Storage {
         let length = *SPARSE.iter().find(|&&length| length >= count)?;
         // Six bytes a bin here. The span takes longer to know than all else.
         let short = 6 * length < DENSE || 6 * length < 2 * span() + DENSE;
-        short.then(|| Self::sparse(head, length))
+        short.then(|| Self::sparse(kept, head, length))
     }
 
     /// Dense bins, none yet.
-    pub(super) fn dense(head: Head) -> Self {
-        Self::Dense(Box::new(Dense { head, zero: 0, sides: Default::default() }))
+    pub(super) fn dense(kept: Kept, head: Head) -> Self {
+        let sides = [Side::new(kept), Side::new(kept)];
+        Self::Dense { kept, body: Box::new(Dense { head, zero: 0, sides }) }
     }
 }
 
