@@ -91,7 +91,7 @@ fn what_is_folded_is_told_where_the_number_is() {
     let answer = server.ask(&question.to_string());
     let rows = &answer["rows"];
     let count = |cell: &Value| cell.as_u64().unwrap();
-    assert_eq!((&rows[0][0], &rows[0][1]), (&json!("narrow"), &json!(3.0)), "{answer}");
+    assert_eq!((&rows[0][0], &rows[0][1]), (&json!("narrow"), &json!(3)), "{answer}");
     let (usual, fine) = (count(&rows[1][2]), count(&rows[1][3]));
     assert_eq!((usual, fine), (8, 16), "{answer}");
     let told = json!({ "usual": [0, usual], "fine": [0, fine] });

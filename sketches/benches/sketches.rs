@@ -7,8 +7,8 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use sketches::fixed::to_fixed;
 use sketches::quantile::{Bin, Mapping, Quantile};
+use sketches::sum::to_fixed;
 use sketches::unique::{Coupon, Unique, insert_batch};
 
 /// Operations that are timed together.

@@ -13,16 +13,18 @@
 //!             and so on; at last how many values of the lowest kept bin belong lower: in
 //!             version 2 how many bins have such, and for each the difference to the lowest bin
 //!             with values, or to the one before, and how many there are
+//! kind 10     as kind 9, of a sum that is no multiple of 2⁻⁶⁴: it is written as
+//!             [`ExactSum::encode`] does
 //! ```
 //! An f64 is 8 bytes, least significant first; other numbers are 7-bit groups
 //! ([`crate::codec::put_u64`]).
 
-use super::head::{Head, Sum};
+use super::head::Head;
 use super::side::Side;
 use super::storage::{Dense, Storage, View, ViewMut};
 use super::{Bin, Kept, MOST_FEW, Quantile, is_plain};
 use crate::codec::{COUNT_LIMIT, DecodeError, Reader, put_f64, put_i64, put_i128, put_u64};
-use crate::fixed::to_fixed;
+use crate::sum::{ExactSum, to_fixed};
 
 /// The first byte where the least number of bins is kept.
 const VERSION: u8 = 1;
@@ -30,6 +32,8 @@ const VERSION: u8 = 1;
 const VERSION_WITH_KEPT: u8 = 2;
 /// The kind that has bins.
 const BINNED: u8 = MOST_FEW as u8 + 1;
+/// The same, with a sum of more bits.
+const BINNED_FINE: u8 = BINNED + 1;
 
 impl Quantile {
     /// Appends the stored form. Equal content gives equal bytes.
@@ -52,20 +56,23 @@ impl Quantile {
                     put_u64(out, bin_code(Bin::from_i32(bin).unwrap_or(Bin::ZERO)));
                 }
             }
-            _ => {
-                out.push(BINNED);
-                self.encode_bins(out);
-            }
+            _ => self.encode_bins(out),
         }
     }
 
     fn encode_bins(&self, out: &mut Vec<u8>) {
         let head = self.head();
+        let former = head.sum.former();
+        out.push(if former.is_some() { BINNED } else { BINNED_FINE });
         put_f64(out, head.min);
         put_f64(out, head.max);
-        let (sum, carry) = head.sum.parts();
-        put_i128(out, sum);
-        put_i64(out, carry);
+        match former {
+            Some((sum, carry)) => {
+                put_i128(out, sum);
+                put_i64(out, carry);
+            }
+            None => head.sum.encode(out),
+        }
         let mut bins: Vec<(Bin, u64)> = Vec::new();
         self.each(|bin, count| bins.push((bin, count)));
         let zero = bins.partition_point(|&(bin, _)| bin < Bin::ZERO);
@@ -109,7 +116,7 @@ impl Quantile {
             other => return Err(DecodeError::Version(other)),
         };
         let quantile = match reader.u8()? {
-            BINNED => decode_bins(&mut reader, kept)?,
+            kind @ (BINNED | BINNED_FINE) => decode_bins(&mut reader, kept, kind == BINNED_FINE)?,
             few if usize::from(few) <= MOST_FEW => decode_few(&mut reader, few, kept)?,
             _ => return Err(DecodeError::Invalid("the kind of distribution is unknown")),
         };
@@ -169,13 +176,18 @@ fn decode_few(reader: &mut Reader<'_>, few: u8, kept: Kept) -> Result<Quantile, 
     Ok(quantile)
 }
 
-fn decode_bins(reader: &mut Reader<'_>, kept: Kept) -> Result<Quantile, DecodeError> {
+fn decode_bins(reader: &mut Reader<'_>, kept: Kept, fine: bool) -> Result<Quantile, DecodeError> {
     let (min, max) = (reader.f64()?, reader.f64()?);
     let is_zero = |value: f64| value == 0.0 && value.is_sign_negative();
     if !(min.is_finite() && max.is_finite() && min <= max) || is_zero(min) || is_zero(max) {
         return Err(DecodeError::Invalid("min and max are not finite and in order"));
     }
-    let sum = Sum::from_parts(reader.i128()?, reader.i64()?);
+    let sum = if fine {
+        Some(ExactSum::decode(reader)?).filter(|sum| sum.former().is_none())
+    } else {
+        ExactSum::from_former(reader.i128()?, reader.i64()?)
+    };
+    let sum = sum.ok_or(DecodeError::Invalid("the sum is impossible"))?;
     let mut quantile = Quantile(Storage::dense(kept, Head { count: 0, min, max, sum }));
     let ViewMut::Dense(dense) = quantile.0.view_mut() else { unreachable!("it was made dense") };
     dense.zero = reader.u64()?;

@@ -18,7 +18,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use crate::fixed::to_fixed;
+use crate::sum::{has_fraction, to_fixed};
 use head::Head;
 pub use mapping::{Bin, Kept, LEAST, Mapping, RELATIVE_ERROR};
 use sparse::{folds, open_place, position, span};
@@ -34,7 +34,7 @@ impl Quantile {
         Self(Storage::empty(kept))
     }
 
-    /// Counts `value`, which is finite, falls into `bin` and is `fixed` units of 2⁻⁶⁴.
+    /// Counts `value`, which is finite, falls into `bin` and is `fixed` by [`to_fixed`].
     ///
     /// Every value of one distribution must have its bin from the same [`Mapping`].
     ///
@@ -42,6 +42,22 @@ impl Quantile {
     #[inline]
     pub fn insert(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
         let value = value + 0.0; // −0 is 0.
+        if has_fraction(value) {
+            return self.insert_fraction(bin, value, fixed);
+        }
+        self.insert_counted(bin, value, fixed)
+    }
+
+    /// As [`Quantile::insert`], of a value for which the sum may need more memory.
+    #[cold]
+    #[inline(never)]
+    fn insert_fraction(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
+        self.growth(|q| _ = q.insert_counted(bin, value, fixed))
+    }
+
+    /// Counts a value; gives by how many bytes all but the sum grew.
+    #[inline]
+    fn insert_counted(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
         // The busiest first.
         if let Storage::Dense { body: dense, .. } = &mut self.0 {
             dense.head.insert(value, fixed);
@@ -187,10 +203,9 @@ impl Quantile {
         Some(self.head()).filter(|head| head.count > 0).map(|head| head.max)
     }
 
-    /// The sum of all values in units of 2⁻⁶⁴ (see [`crate::fixed`]); `None` where it
-    /// does not fit, which depends on the sum alone, not on the order of its parts.
-    pub fn sum(&self) -> Option<i128> {
-        self.head().sum.get()
+    /// The sum of all values, rounded once.
+    pub fn sum(&self) -> f64 {
+        self.head().sum.get().unwrap_or(0.0)
     }
 
     /// How many values were counted in the lowest kept bin of their sign though they
@@ -274,8 +289,8 @@ impl Quantile {
                 }
                 head
             }
-            View::Sparse { head, .. } => *head,
-            View::Dense(dense) => dense.head,
+            View::Sparse { head, .. } => head.clone(),
+            View::Dense(dense) => dense.head.clone(),
         }
     }
 
@@ -320,7 +335,7 @@ impl Quantile {
                 {
                     if used == bins.len() {
                         let span = || span(&bins[..used], bin);
-                        match Storage::sparse_for(kept, *head, used + 1, span) {
+                        match Storage::sparse_for(kept, head.clone(), used + 1, span) {
                             Some(longer) => self.move_bins(longer),
                             None => self.make_dense(),
                         }

@@ -171,10 +171,10 @@ macro_rules! storage {
                 match self {
                     Self::Inline { .. } => 0,
                     $(Self::$Few { body, .. } => size_of_val(&**body),)*
-                    $(Self::$Sparse { body, .. } => size_of_val(&**body),)*
+                    $(Self::$Sparse { body, .. } => size_of_val(&**body) + body.head.sum.heap_bytes(),)*
                     Self::Dense { body, .. } => {
                         let sides: usize = body.sides.iter().map(Side::heap_bytes).sum();
-                        size_of::<Dense>() + sides
+                        size_of::<Dense>() + body.head.sum.heap_bytes() + sides
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Distributions against their definition, slowly: sorted values, and all their bins.
 
 use super::*;
-use crate::fixed::to_fixed;
+use crate::sum::to_fixed;
 use proptest::prelude::*;
 
 fn of(values: &[f64], mapping: &Mapping) -> Quantile {
@@ -47,8 +47,9 @@ proptest! {
         }).sum();
         prop_assert_eq!(whole.folded(), if kept_as_they_are { 0 } else { folded as u64 });
         prop_assert_eq!(whole.count(), values.len() as u64);
-        let sum: i128 = values.iter().map(|&value| to_fixed(value).unwrap()).sum();
-        prop_assert_eq!(whole.sum(), Some(sum));
+        let mut sum = crate::sum::ExactSum::ZERO;
+        values.iter().for_each(|&value| sum.insert(value, to_fixed(value).unwrap()));
+        prop_assert_eq!(whole.sum(), sum.get().unwrap());
     }
 
     #[test]
@@ -77,25 +78,26 @@ proptest! {
 }
 
 #[test]
-fn a_sum_may_pass_the_limit_and_come_back() {
+fn no_sum_is_too_great_or_too_small() {
     let mapping = Mapping::new(0.01).unwrap();
-    let greatest = crate::fixed::LIMIT.next_down();
-    let mut sums = of(&[greatest], &mapping);
-    for _ in 0..23 {
-        let copy = sums.clone();
-        sums.merge(&copy);
-    }
-    assert!(sums.sum().is_some());
-    let mut negative = of(&[-greatest], &mapping);
-    for _ in 0..24 {
-        let copy = negative.clone();
-        negative.merge(&copy);
-    }
-    let copy = sums.clone();
-    sums.merge(&copy);
-    assert_eq!(sums.sum(), None);
-    sums.merge(&negative);
-    assert_eq!(sums.sum(), Some(0));
+    let greatest = crate::sum::LIMIT.next_down();
+    let doubled = |values: &[f64], times: u32| {
+        let mut quantile = of(values, &mapping);
+        for _ in 0..times {
+            let copy = quantile.clone();
+            quantile.merge(&copy);
+        }
+        quantile
+    };
+    let mut sums = doubled(&[greatest], 50);
+    assert_eq!(sums.sum(), greatest * 2f64.powi(50));
+    assert_eq!(Quantile::decode(&bytes(&sums)).unwrap().sum(), sums.sum());
+    sums.merge(&doubled(&[-greatest], 50));
+    assert_eq!(sums.sum(), 0.0);
+    sums.merge(&of(&[6.6e-34; 1000], &mapping));
+    assert_eq!(sums.sum(), 6.6e-34 * 1000.0);
+    assert_eq!(Quantile::decode(&bytes(&sums)).unwrap(), sums);
+    assert_eq!(bytes(&sums)[..2], [1, 10]);
 }
 
 /// One value far above the others, as a unit's mistake makes it, spoils no quantile.
@@ -108,7 +110,7 @@ fn the_error_holds_over_twelve_orders_of_magnitude() {
         (repeat(&[(99, 20.0), (1, 60_000.0)]), &[(0.5, 20.0), (0.9, 20.0), (0.99, 20.0)]),
         (repeat(&[(80, 1.0), (15, 5.0), (5, 1000.0)]), &[(0.5, 1.0), (0.9, 5.0), (0.99, 1000.0)]),
         (repeat(&[(99, 1.0), (1, 100.0)]), &[(0.5, 1.0)]),
-        (repeat(&[(99, 1.0), (1, 1e2), (1, crate::fixed::LIMIT.next_down())]), &[(0.5, 1.0)]),
+        (repeat(&[(99, 1.0), (1, 1e2), (1, crate::sum::LIMIT.next_down())]), &[(0.5, 1.0)]),
     ];
     for error in [0.001, 0.002, 0.005, 0.01, 0.1] {
         let mapping = Mapping::new(error).unwrap();

@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
-use sketches::fixed::to_fixed;
 use sketches::quantile::{Bin, Mapping, Quantile};
+use sketches::sum::to_fixed;
 use sketches_ddsketch::{Config, DDSketch};
 
 use super::measure::{Figures, Random, fill, time, values_of_keys};
