@@ -34,8 +34,8 @@ pub enum Part {
     Min,
     /// The greatest.
     Max,
-    /// How many values a quantile aggregate counted as greater than they are, being too far
-    /// below the greatest.
+    /// How many values a quantile aggregate counted as further from zero than they are, being too
+    /// far below the greatest.
     Folded,
 }
 

@@ -131,7 +131,7 @@ impl State {
         }
     }
 
-    /// How many values of a distribution were folded: counted as greater than they are.
+    /// How many values of a distribution were folded: counted as further from zero than they are.
     pub fn folded(&self) -> u64 {
         match self {
             Self::Quantile(quantile) => quantile.folded(),

@@ -48,7 +48,7 @@ impl Column {
     }
 }
 
-/// Values that were counted as greater than they are, being too far below the greatest of
+/// Values that were counted as further from zero than they are, being too far below the greatest of
 /// their row: quantiles among them are beyond their error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Folded {
