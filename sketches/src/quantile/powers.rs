@@ -71,7 +71,7 @@ impl Wide {
         let (a1, a0) = (self.mantissa >> 64, self.mantissa & LOW);
         let (b1, b0) = (other.mantissa >> 64, other.mantissa & LOW);
         let (cross, crossed) = (a1 * b0, a0 * b1);
-        let carry = (a0 * b0 >> 64) + (cross & LOW) + (crossed & LOW);
+        let carry = ((a0 * b0) >> 64) + (cross & LOW) + (crossed & LOW);
         let high = a1 * b1 + (cross >> 64) + (crossed >> 64) + (carry >> 64);
         let exponent = self.exponent + other.exponent + 128;
         if high >> 127 == 1 {

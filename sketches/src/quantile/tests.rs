@@ -106,7 +106,8 @@ fn the_error_holds_over_twelve_orders_of_magnitude() {
     let repeat = |parts: &[(usize, f64)]| -> Vec<f64> {
         parts.iter().flat_map(|&(count, value)| std::iter::repeat_n(value, count)).collect()
     };
-    let cases: [(Vec<f64>, &[(f64, f64)]); 4] = [
+    type Case<'a> = (Vec<f64>, &'a [(f64, f64)]);
+    let cases: [Case<'_>; 4] = [
         (repeat(&[(99, 20.0), (1, 60_000.0)]), &[(0.5, 20.0), (0.9, 20.0), (0.99, 20.0)]),
         (repeat(&[(80, 1.0), (15, 5.0), (5, 1000.0)]), &[(0.5, 1.0), (0.9, 5.0), (0.99, 1000.0)]),
         (repeat(&[(99, 1.0), (1, 100.0)]), &[(0.5, 1.0)]),
