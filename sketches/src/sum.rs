@@ -82,6 +82,11 @@ pub fn add_fixed(units: &mut Units, fixed: i128) {
     add(units, &[fixed as u64, (fixed >> 64) as u64, (fixed >> 127) as u64]);
 }
 
+/// Adds whole units of another sum.
+pub(crate) fn add_units(units: &mut Units, other: &Units) {
+    add(units, other);
+}
+
 /// Adds a number to one of as many words, gives the carry.
 #[inline]
 fn add<const N: usize>(words: &mut [u64; N], other: &[u64; N]) -> bool {
@@ -161,6 +166,16 @@ impl ExactSum {
     /// A sum of its parts.
     pub fn from_parts(units: Units, fraction: Fraction) -> Self {
         Self { units, fraction }
+    }
+
+    /// A sum of whole units.
+    pub(crate) fn from_units(units: Units) -> Self {
+        Self { units, fraction: Fraction::NONE }
+    }
+
+    /// The units, if there is no fraction of one.
+    pub(crate) fn whole_units(&self) -> Option<Units> {
+        self.fraction.0.is_none().then_some(self.units)
     }
 
     /// Its parts.

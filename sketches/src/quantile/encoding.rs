@@ -296,7 +296,8 @@ impl Quantile {
         self.each(|bin, _| bins.push(bin.to_i32()));
         let Some(&last) = bins.last() else { return };
         let span = || super::span(&bins, Bin::from_i32(last).unwrap_or(Bin::ZERO));
-        if let Some(room) = Storage::sparse_for(self.0.kept(), self.head(), bins.len(), span) {
+        let room = |head| Storage::sparse_for(self.0.kept(), head, bins.len(), span);
+        if let Some(room) = self.head().plain().and_then(room) {
             self.move_bins(room);
         }
     }

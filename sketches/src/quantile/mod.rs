@@ -92,6 +92,11 @@ impl Quantile {
         let kept = self.0.kept();
         match self.0.view_mut() {
             ViewMut::Dense(_) => unreachable!("dense bins were handled"),
+            // Only dense bins have room for the fraction that the sum now has.
+            ViewMut::Sparse { .. } if has_fraction(value) => {
+                self.make_dense();
+                self.insert_counted(bin, value, fixed);
+            }
             ViewMut::Sparse { len, head, bins, counts } => {
                 head.insert(value, fixed);
                 let (at, used) = (position(bins, *len, bin), usize::from(*len));
@@ -152,7 +157,11 @@ impl Quantile {
                 self.merge(&mine);
             }
             View::Sparse { head, bins, counts } => {
-                self.head_mut(|mine| mine.merge(head));
+                match self.0.view_mut() {
+                    ViewMut::Few { .. } => {}
+                    ViewMut::Sparse { head: mine, .. } => mine.merge(head),
+                    ViewMut::Dense(dense) => dense.head.merge(&head.full()),
+                }
                 for (&bin, &count) in bins.iter().zip(counts) {
                     self.add(Bin::from_i32(bin).unwrap_or(Bin::ZERO), u64::from(count));
                 }
@@ -289,17 +298,8 @@ impl Quantile {
                 }
                 head
             }
-            View::Sparse { head, .. } => head.clone(),
+            View::Sparse { head, .. } => head.full(),
             View::Dense(dense) => dense.head.clone(),
-        }
-    }
-
-    /// Changes the head, if it is kept.
-    fn head_mut(&mut self, change: impl FnOnce(&mut Head)) {
-        match self.0.view_mut() {
-            ViewMut::Few { .. } => {}
-            ViewMut::Sparse { head, .. } => change(head),
-            ViewMut::Dense(dense) => change(&mut dense.head),
         }
     }
 
@@ -354,8 +354,8 @@ impl Quantile {
 
     /// From values as they are to bins.
     fn make_binned(&mut self) {
-        let head = self.head();
-        match Storage::sparse_for(self.0.kept(), head, MOST_FEW + 1, || usize::MAX / 4) {
+        let room = |head| Storage::sparse_for(self.0.kept(), head, MOST_FEW + 1, || usize::MAX / 4);
+        match self.head().plain().and_then(room) {
             Some(room) => self.move_bins(room),
             None => self.make_dense(),
         }

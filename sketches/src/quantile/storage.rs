@@ -4,7 +4,7 @@
 //! their pointer is thin.
 
 use super::Kept;
-use super::head::Head;
+use super::head::{Head, PlainHead};
 use super::side::Side;
 use crate::prefetch::prefetch_pair;
 
@@ -18,7 +18,7 @@ pub(super) struct Few<const N: usize> {
 /// Bins in ascending order, [`FREE`] beyond the last.
 #[derive(Clone)]
 pub(super) struct Sparse<const N: usize> {
-    head: Head,
+    head: PlainHead,
     bins: [i32; N],
     counts: [u16; N],
 }
@@ -26,7 +26,7 @@ pub(super) struct Sparse<const N: usize> {
 /// A place without a bin: higher than any.
 pub(super) const FREE: i32 = i32::MAX;
 
-/// All bins from the lowest to the highest.
+/// All bins from the lowest to the highest; and fewer, where the sum has a fraction of a unit.
 #[derive(Clone)]
 pub(super) struct Dense {
     pub(super) head: Head,
@@ -39,14 +39,14 @@ pub(super) struct Dense {
 /// How the content looks from outside.
 pub(super) enum View<'a> {
     Few { values: &'a [f64], bins: &'a [i32] },
-    Sparse { head: &'a Head, bins: &'a [i32], counts: &'a [u16] },
+    Sparse { head: &'a PlainHead, bins: &'a [i32], counts: &'a [u16] },
     Dense(&'a Dense),
 }
 
 /// The same, to be changed; slices reach over the free places.
 pub(super) enum ViewMut<'a> {
     Few { len: &'a mut u16, values: &'a mut [f64], bins: &'a mut [i32] },
-    Sparse { len: &'a mut u16, head: &'a mut Head, bins: &'a mut [i32], counts: &'a mut [u16] },
+    Sparse { len: &'a mut u16, head: &'a mut PlainHead, bins: &'a mut [i32], counts: &'a mut [u16] },
     Dense(&'a mut Dense),
 }
 
@@ -79,7 +79,7 @@ macro_rules! storage {
             }
 
             /// Room for `length` bins, one of [`SPARSE`].
-            fn sparse(kept: Kept, head: Head, length: usize) -> Self {
+            fn sparse(kept: Kept, head: PlainHead, length: usize) -> Self {
                 match length {
                     $($sparse => {
                         let body = Sparse { head, bins: [FREE; $sparse], counts: [0; $sparse] };
@@ -171,7 +171,7 @@ macro_rules! storage {
                 match self {
                     Self::Inline { .. } => 0,
                     $(Self::$Few { body, .. } => size_of_val(&**body),)*
-                    $(Self::$Sparse { body, .. } => size_of_val(&**body) + body.head.sum.heap_bytes(),)*
+                    $(Self::$Sparse { body, .. } => size_of_val(&**body),)*
                     Self::Dense { body, .. } => {
                         let sides: usize = body.sides.iter().map(Side::heap_bytes).sum();
                         size_of::<Dense>() + body.head.sum.heap_bytes() + sides
@@ -206,7 +206,7 @@ impl Storage {
     /// Room for at least `count` bins, unless dense bins over `span` would be shorter.
     pub(super) fn sparse_for(
         kept: Kept,
-        head: Head,
+        head: PlainHead,
         count: usize,
         span: impl FnOnce() -> usize,
     ) -> Option<Self> {
