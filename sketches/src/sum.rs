@@ -45,7 +45,8 @@ pub fn to_fixed(value: f64) -> Option<i128> {
 /// Whether [`to_fixed`] may lose a fraction of a value.
 #[inline]
 pub fn has_fraction(value: f64) -> bool {
-    value.abs() < PLAIN && value != 0.0
+    // The bits without the sign order as magnitudes do, and less one, zero is above all.
+    (value.to_bits() << 1).wrapping_sub(1) < (PLAIN.to_bits() << 1) - 1
 }
 
 /// `whole` and `shift` so that the magnitude is whole · 2^shift units.
@@ -233,6 +234,12 @@ impl ExactSum {
         if has_fraction(value) {
             self.fraction.add_value(&mut self.units, value);
         }
+    }
+
+    /// Adds a value that has no fraction of a unit.
+    #[inline]
+    pub fn insert_whole(&mut self, fixed: i128) {
+        add_fixed(&mut self.units, fixed);
     }
 
     /// Adds a sum.

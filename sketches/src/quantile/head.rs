@@ -49,6 +49,13 @@ impl Head {
         self.sum.insert(value, fixed);
     }
 
+    /// Counts one value, which has no fraction of a unit.
+    #[inline]
+    pub(super) fn insert_whole(&mut self, value: f64, fixed: i128) {
+        self.count(value);
+        self.sum.insert_whole(fixed);
+    }
+
     /// Counts the values of `other`.
     pub(super) fn merge(&mut self, other: &Self) {
         self.count_all(other);

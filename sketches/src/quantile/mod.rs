@@ -45,22 +45,9 @@ impl Quantile {
         if has_fraction(value) {
             return self.insert_fraction(bin, value, fixed);
         }
-        self.insert_counted(bin, value, fixed)
-    }
-
-    /// As [`Quantile::insert`], of a value for which the sum may need more memory.
-    #[cold]
-    #[inline(never)]
-    fn insert_fraction(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
-        self.growth(|q| _ = q.insert_counted(bin, value, fixed))
-    }
-
-    /// Counts a value; gives by how many bytes all but the sum grew.
-    #[inline]
-    fn insert_counted(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
         // The busiest first.
         if let Storage::Dense { body: dense, .. } = &mut self.0 {
-            dense.head.insert(value, fixed);
+            dense.head.insert_whole(value, fixed);
             return match bin.sign() {
                 0 => {
                     dense.zero += 1;
@@ -70,6 +57,26 @@ impl Quantile {
             };
         }
         self.insert_small(bin, value, fixed)
+    }
+
+    /// As [`Quantile::insert`], of a value that has a fraction of a unit of the sum: beside bins,
+    /// only dense ones have room for it.
+    #[cold]
+    #[inline(never)]
+    fn insert_fraction(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
+        self.growth(|q| {
+            if matches!(q.0.view(), View::Few { values, .. } if values.len() < MOST_FEW)
+                && is_plain(bin, value, fixed)
+            {
+                q.insert_small(bin, value, fixed);
+                return;
+            }
+            q.make_dense();
+            if let ViewMut::Dense(dense) = q.0.view_mut() {
+                dense.head.insert(value, fixed);
+                dense.add(bin, 1);
+            }
+        })
     }
 
     /// Asks for the memory that inserting will read first, once the sketch itself is near.
@@ -89,15 +96,9 @@ impl Quantile {
     /// As [`Quantile::insert`], while bins are not dense.
     #[inline(never)]
     fn insert_small(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
-        let kept = self.0.kept();
         match self.0.view_mut() {
             ViewMut::Dense(_) => unreachable!("dense bins were handled"),
-            // Only dense bins have room for the fraction that the sum now has.
-            ViewMut::Sparse { .. } if has_fraction(value) => {
-                self.make_dense();
-                self.insert_counted(bin, value, fixed);
-            }
-            ViewMut::Sparse { len, head, bins, counts } => {
+            ViewMut::Sparse { kept, len, head, bins, counts } => {
                 head.insert(value, fixed);
                 let (at, used) = (position(bins, *len, bin), usize::from(*len));
                 if at < used && bins[at] == bin.to_i32() {
@@ -319,11 +320,10 @@ impl Quantile {
 
     /// Counts `count` values in `bin`, where bins are kept; the head has them already.
     fn add(&mut self, bin: Bin, count: u64) {
-        let kept = self.0.kept();
         match self.0.view_mut() {
             ViewMut::Few { .. } => {}
             ViewMut::Dense(dense) => dense.add(bin, count),
-            ViewMut::Sparse { len, head, bins, counts } => {
+            ViewMut::Sparse { kept, len, head, bins, counts } => {
                 let at = position(bins, *len, bin);
                 let used = usize::from(*len);
                 let known = at < used && bins[at] == bin.to_i32();

@@ -45,8 +45,18 @@ pub(super) enum View<'a> {
 
 /// The same, to be changed; slices reach over the free places.
 pub(super) enum ViewMut<'a> {
-    Few { len: &'a mut u16, values: &'a mut [f64], bins: &'a mut [i32] },
-    Sparse { len: &'a mut u16, head: &'a mut PlainHead, bins: &'a mut [i32], counts: &'a mut [u16] },
+    Few {
+        len: &'a mut u16,
+        values: &'a mut [f64],
+        bins: &'a mut [i32],
+    },
+    Sparse {
+        kept: Kept,
+        len: &'a mut u16,
+        head: &'a mut PlainHead,
+        bins: &'a mut [i32],
+        counts: &'a mut [u16],
+    },
     Dense(&'a mut Dense),
 }
 
@@ -121,9 +131,10 @@ macro_rules! storage {
                         let Few { values, bins } = &mut **body;
                         ViewMut::Few { len, values: &mut values[..], bins: &mut bins[..] }
                     })*
-                    $(Self::$Sparse { len, body, .. } => {
+                    $(Self::$Sparse { kept, len, body } => {
                         let Sparse { head, bins, counts } = &mut **body;
-                        ViewMut::Sparse { len, head, bins: &mut bins[..], counts: &mut counts[..] }
+                        let (kept, bins, counts) = (*kept, &mut bins[..], &mut counts[..]);
+                        ViewMut::Sparse { kept, len, head, bins, counts }
                     })*
                     Self::Dense { body, .. } => ViewMut::Dense(body),
                 }
