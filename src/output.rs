@@ -7,7 +7,7 @@ use sketches::quantile::Mapping;
 use sketches::top::Frequent;
 use sketches::unique::Estimate;
 
-use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary};
+use crate::config::{AggregateKind, FieldType, Formula, Output, Part, Schema, Summary, mapping};
 use crate::key::KeyValue;
 use crate::row::state::{OVERFLOWED, Scalar, State, float_of_word};
 
@@ -154,9 +154,7 @@ impl Finisher {
         let finish = |kind: &AggregateKind| {
             let field = kind.field().map_or(FieldType::Int, |f| schema.fields[f].kind);
             let mapping = match kind {
-                AggregateKind::Quantile { error, .. } => {
-                    Some(crate::partition::plan::mapping(*error))
-                }
+                AggregateKind::Quantile { error, .. } => Some(mapping(*error)),
                 _ => None,
             };
             (field, mapping)
@@ -170,14 +168,15 @@ impl Finisher {
         match state {
             None => Cell::Null,
             Some(State::Count(count)) => Cell::int(*count),
-            Some(State::Sum(OVERFLOWED) | State::FixedSum(OVERFLOWED)) => {
-                Cell::Text("overflow".to_owned())
-            }
+            Some(State::Sum(OVERFLOWED)) => Cell::Text("overflow".to_owned()),
             Some(State::Sum(sum)) => match field {
                 FieldType::Decimal(scale) => Cell::Exact(*sum, *scale),
                 _ => Cell::int(*sum),
             },
-            Some(State::FixedSum(sum)) => Cell::float(sketches::fixed::to_f64(*sum)),
+            Some(State::FloatSum(sum)) => match sum.get() {
+                Some(sum) => Cell::float(sum),
+                None => Cell::Text("overflow".to_owned()),
+            },
             Some(State::Min(value) | State::Max(value) | State::Last(_, value)) => {
                 scalar_cell(value, *field)
             }
@@ -196,15 +195,12 @@ impl Finisher {
             },
             Some(State::Quantile(quantile)) => {
                 let at = |q: f64| mapping.as_ref().and_then(|m| quantile.quantile(q, m));
-                let sum = || quantile.sum().map(sketches::fixed::to_f64);
                 let value = match output.part {
                     Part::Count => return Cell::int(i128::from(quantile.count())),
-                    Part::Sum if quantile.sum().is_none() => {
-                        return Cell::Text("overflow".to_owned());
-                    }
-                    Part::Sum => sum(),
+                    Part::Folded => return Cell::int(i128::from(quantile.folded())),
+                    Part::Sum => Some(quantile.sum()),
                     Part::Mean if quantile.is_empty() => None,
-                    Part::Mean => sum().map(|sum| sum / quantile.count() as f64),
+                    Part::Mean => Some(quantile.sum() / quantile.count() as f64),
                     Part::Min => quantile.min(),
                     Part::Max => quantile.max(),
                     Part::Quantile(q) => at(q),

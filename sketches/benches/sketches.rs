@@ -7,8 +7,8 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use sketches::fixed::to_fixed;
 use sketches::quantile::{Bin, Mapping, Quantile};
+use sketches::sum::to_fixed;
 use sketches::unique::{Coupon, Unique, insert_batch};
 
 /// Operations that are timed together.
@@ -78,13 +78,17 @@ fn quantile(c: &mut Criterion) {
     let insert = |sketch: &mut Quantile, events: &[(Bin, f64, i128)]| {
         events.iter().for_each(|&(bin, value, fixed)| _ = sketch.insert(bin, value, fixed));
     };
-    let mut hot = Quantile::new();
+    let mut hot = Quantile::new(mapping.kept());
     group.bench_function("insert into one hot", |b| b.iter(|| insert(&mut hot, &events)));
     group.bench_function("insert into many, 32 values each", |b| {
         let insert = |sketches: &mut Vec<Quantile>| {
             sketches.iter_mut().zip(events.chunks(32)).for_each(|(s, events)| insert(s, events));
         };
-        b.iter_batched_ref(|| vec![Quantile::new(); MANY / 32], insert, BatchSize::PerIteration);
+        b.iter_batched_ref(
+            || vec![Quantile::new(mapping.kept()); MANY / 32],
+            insert,
+            BatchSize::PerIteration,
+        );
     });
 }
 

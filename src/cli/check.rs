@@ -1,7 +1,9 @@
 //! `summarizer check`: validates a configuration and prints what was understood.
 
 use super::{Configured, say};
-use crate::config::{AggregateKind, Config, FieldSource, Purpose, Schema, Summary, family_name};
+use crate::config::{
+    AggregateKind, Config, FieldSource, Purpose, Schema, Summary, family_name, mapping,
+};
 use crate::store::{Registry, Store};
 
 /// Validate a configuration and print what was understood
@@ -65,6 +67,18 @@ pub fn describe(config: &Config) -> String {
     out.join("\n") + "\n"
 }
 
+/// What quantiles of an error keep.
+fn describe_bins(error: f64) -> String {
+    let mapping = mapping(error);
+    format!(
+        "within {} %, by {} bins a sign: {} orders of magnitude below the greatest value, lower \
+         values are folded into the lowest bin, which the answer and the file's manifest tell",
+        error * 100.0,
+        mapping.kept().bins(),
+        mapping.orders_of_magnitude()
+    )
+}
+
 fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
     let dimensions: Vec<&str> =
         summary.dimensions.iter().map(|&d| schema.fields[d].name.as_str()).collect();
@@ -92,7 +106,7 @@ fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
                 format!("the {k} most frequent values of {}", of(field))
             }
             AggregateKind::Quantile { field, error } => {
-                format!("quantiles of {}, within {} %", of(field), error * 100.0)
+                format!("quantiles of {}, {}", of(field), describe_bins(error))
             }
         };
         let filter =
@@ -104,5 +118,21 @@ fn describe_summary(schema: &Schema, summary: &Summary, out: &mut Vec<String>) {
     }
     if let Some(days) = summary.retain_days {
         out.push(format!("  kept for {days} days"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_say_what_they_keep() {
+        for (error, said) in [
+            (0.001, "within 0.1 %, by 15104 bins a sign: 13 orders of magnitude"),
+            (0.01, "within 1 %, by 2048 bins a sign: 17 orders of magnitude"),
+        ] {
+            let described = describe_bins(error);
+            assert!(described.starts_with(said) && described.contains("folded"), "{described}");
+        }
     }
 }

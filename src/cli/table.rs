@@ -30,6 +30,9 @@ struct Rows<'a> {
     /// Aggregates that were added later, and when.
     #[serde(default)]
     since: BTreeMap<String, String>,
+    /// Quantile aggregates of which values were folded, and how many of all rows.
+    #[serde(default)]
+    folded_totals: BTreeMap<String, u64>,
 }
 
 /// One of the most frequent values.
@@ -47,7 +50,7 @@ pub fn show(answer: &str) -> String {
         let text = serde_json::to_string_pretty(&value).unwrap_or_default();
         return text.lines().map(|line| printable(line) + "\n").collect();
     };
-    let Rows { columns, rows, totals, as_of, events, since } = found;
+    let Rows { columns, rows, totals, as_of, events, since, folded_totals } = found;
     let mut table = Table::new();
     table.load_preset(UTF8_FULL_CONDENSED).set_header(columns.iter().map(|c| printable(c)));
     for row in &rows {
@@ -76,6 +79,12 @@ pub fn show(answer: &str) -> String {
     for (column, time) in &since {
         let (column, time) = (printable(column), printable(time));
         out.push_str(&format!("{column} counts since {time}, when it was added\n"));
+    }
+    for (aggregate, &values) in &folded_totals {
+        let (aggregate, values) = (printable(aggregate), counted(values, "value"));
+        out.push_str(&format!(
+            "{aggregate} folded {values}: quantiles among them are too far from zero\n"
+        ));
     }
     out
 }
@@ -187,6 +196,10 @@ mod tests {
         assert!(one.ends_with("1 row, as of , 7 events\n") && !one.contains("total"), "{one}");
         let added = show(r#"{"columns":["n"],"rows":[[7]],"since":{"n":"2026-11-20T12:00:00Z"}}"#);
         assert!(added.ends_with("\nn counts since 2026-11-20T12:00:00Z, when it was added\n"));
+        let folded = show(r#"{"columns":["q.p1"],"rows":[[7]],"folded_totals":{"q":12}}"#);
+        assert!(
+            folded.ends_with("\nq folded 12 values: quantiles among them are too far from zero\n")
+        );
     }
 
     #[test]

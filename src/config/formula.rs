@@ -35,6 +35,9 @@ pub enum Part {
     Min,
     /// The greatest.
     Max,
+    /// How many values a quantile aggregate counted as further from zero than they are, being too
+    /// far below the greatest.
+    Folded,
 }
 
 /// One part of one aggregate of a summary.
@@ -96,6 +99,7 @@ fn find_part(kind: &AggregateKind, part: &str) -> Option<Part> {
         (AggregateKind::Quantile { .. }, "avg" | "mean") => Some(Part::Mean),
         (AggregateKind::Quantile { .. }, "min") => Some(Part::Min),
         (AggregateKind::Quantile { .. }, "max") => Some(Part::Max),
+        (AggregateKind::Quantile { .. }, "folded") => Some(Part::Folded),
         (AggregateKind::Quantile { .. }, part) => {
             let digits = part.strip_prefix('p').filter(|d| !d.starts_with(['+', '-']))?;
             let percent: f64 = digits.parse().ok()?;

@@ -24,6 +24,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use jiff::tz::TimeZone;
+use sketches::quantile::Mapping;
 use sketches::unique::Family;
 
 pub use definition::{AggregateDefinition, Definition, DimensionDefinition};
@@ -354,6 +355,12 @@ pub fn family_name(family: Family) -> &'static str {
         Family::Ak => "ak",
         Family::DataSketches => "datasketches",
     }
+}
+
+/// The mapping of a quantile whose error was checked.
+#[allow(clippy::expect_used)]
+pub fn mapping(error: f64) -> Mapping {
+    Mapping::new(error).expect("the configuration has checked the error")
 }
 
 impl AggregateKind {

@@ -364,9 +364,9 @@ mod tests {
             let limit = limit_of(scale);
             let float = |int: u64| int as f64 / 10f64.powi(i32::from(scale));
             let greatest = limit.saturating_sub(1).min(i64::MAX as u64);
-            assert!(sketches::fixed::to_fixed(float(greatest)).is_some(), "{scale}");
+            assert!(sketches::sum::to_fixed(float(greatest)).is_some(), "{scale}");
             if limit < i64::MAX as u64 {
-                assert!(sketches::fixed::to_fixed(float(limit)).is_none(), "{scale}");
+                assert!(sketches::sum::to_fixed(float(limit)).is_none(), "{scale}");
             }
         }
         assert_eq!(limit_of(1), 10 << 40);

@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use sketches::quantile::Mapping;
 use sketches::unique::Family;
 
-use crate::config::{AggregateKind, FieldType, Filter, Predicate, Schema};
+use crate::config::{AggregateKind, FieldType, Filter, Predicate, Schema, mapping};
 
 /// The work per event.
 pub struct Plan {
@@ -187,12 +187,6 @@ impl Plan {
     pub fn hash_key(pieces: impl Iterator<Item = u64>) -> u64 {
         finish(pieces.fold(KEY_START, combine))
     }
-}
-
-/// The mapping of a quantile whose error the configuration has checked.
-#[allow(clippy::expect_used)]
-pub fn mapping(error: f64) -> Mapping {
-    Mapping::new(error).expect("the configuration has checked the error")
 }
 
 /// Hash of a key without dimensions.

@@ -2,6 +2,7 @@
 //! coupons, fixed-point numbers and bins.
 
 use sketches::quantile::Bin;
+use sketches::sum;
 use sketches::theta::Mark;
 use sketches::unique::{Coupon, Family};
 
@@ -24,8 +25,10 @@ pub struct Prepared {
     pub marks: Vec<Vec<Mark>>,
     /// Per number slot: the value.
     pub numbers: Vec<Vec<f64>>,
-    /// Per number slot: the value at 2^-64.
+    /// Per number slot: the value in units of a sum of floats, rounded down.
     pub fixed: Vec<Vec<i128>>,
+    /// Per number slot: whether any value has a fraction of a unit.
+    pub fractions: Vec<bool>,
     /// Per bin slot.
     pub bins: Vec<Vec<Bin>>,
     /// Per bin slot: the number slot that it bins.
@@ -83,6 +86,7 @@ impl Preparer {
         }
         out.numbers.resize_with(plan.numbers.len(), Vec::new);
         out.fixed.resize_with(plan.numbers.len(), Vec::new);
+        out.fractions.resize(plan.numbers.len(), false);
         for (slot, &field) in plan.numbers.iter().enumerate() {
             let numbers = &mut out.numbers[slot];
             numbers.clear();
@@ -94,9 +98,10 @@ impl Preparer {
                 other => unreachable!("checked: a number, not {other:?}"),
             }
             // What does not fit was refused when it came in.
-            let fixed = numbers.iter().map(|&v| sketches::fixed::to_fixed(v).unwrap_or(0));
+            let fixed = numbers.iter().map(|&v| sum::to_fixed(v).unwrap_or(0));
             out.fixed[slot].clear();
             out.fixed[slot].extend(fixed);
+            out.fractions[slot] = numbers.iter().any(|&v| sum::has_fraction(v));
         }
         out.bin_numbers.clear();
         out.bin_numbers.extend(plan.bins.iter().map(|(number, _)| *number));

@@ -13,6 +13,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use serde_json::Value;
 
+use super::folded::all_folded;
 use super::plan::{Column, QuestionPlan, distinct_columns};
 use super::reply::{Answer, Failure};
 use super::request::Question;
@@ -462,6 +463,7 @@ impl Engine {
         });
         Answer {
             bounds: bounds.collect(),
+            folded: all_folded(plan, summary, rows.iter().map(|(_, states)| *states), &totals),
             columns: plan.columns.iter().map(|(name, _)| name.clone()).collect(),
             totals: self.cells(plan, &plan.columns, None, &totals),
             since: self.since(plan),

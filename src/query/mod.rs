@@ -1,8 +1,10 @@
 //! Questions: what was asked ([`request`], with values as written, [`literal`]), what it means ([`plan`]), how it is answered
-//! from live shards and stored days alike ([`engine`]), and what comes back ([`reply`]);
+//! from live shards and stored days alike ([`engine`]), and what comes back ([`reply`],
+//! with what [`folded`] tells);
 //! [`sets`] asks several questions at once and puts their sets together.
 
 pub mod engine;
+pub mod folded;
 pub mod known;
 pub mod literal;
 pub mod plan;

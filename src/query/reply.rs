@@ -5,6 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 use sketches::top::Frequent;
 
+use super::folded::{Folded, folded_json, folded_wire};
 use crate::event::timestamp;
 use crate::ingest::wire;
 use crate::output::Cell;
@@ -68,6 +69,8 @@ pub struct Answer {
     pub totals: Vec<Cell>,
     /// Per column of a number of distinct values: the bounds, per row.
     pub bounds: Vec<(String, Vec<Bounds>)>,
+    /// Quantiles of which values were folded.
+    pub folded: Vec<Folded>,
     /// When it was so, in microseconds since 1970.
     pub as_of_us: i64,
     /// Sequence number after the last event that it covers.
@@ -107,8 +110,11 @@ impl Answer {
         let bounds = Value::Object(bounds.collect());
         let as_of = timestamp(self.as_of_us);
         // Writing to a string cannot fail.
-        let _ =
-            write!(out, ",\"bounds\":{bounds},\"as_of\":\"{as_of}\",\"events\":{}", self.events);
+        let _ = write!(out, ",\"bounds\":{bounds}");
+        if let Some((rows, totals)) = folded_json(&self.folded) {
+            let _ = write!(out, ",\"folded\":{rows},\"folded_totals\":{totals}");
+        }
+        let _ = write!(out, ",\"as_of\":\"{as_of}\",\"events\":{}", self.events);
         if !self.since.is_empty() {
             let _ = write!(out, ",\"since\":{}", since_json(&self.since));
         }
@@ -136,6 +142,7 @@ impl Answer {
             as_of: timestamp(self.as_of_us),
             events: self.events,
             since: since_wire(&self.since),
+            folded: folded_wire(&self.folded),
             ..wire::Answer::default()
         }
     }

@@ -125,6 +125,7 @@ pub fn merge<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>, Decode
 mod tests {
     use proptest::prelude::*;
     use sketches::quantile::{Mapping, Quantile};
+    use sketches::sum::{ExactSum, to_fixed};
     use sketches::theta::{Mark, Theta};
     use sketches::unique::{Coupon, Unique};
 
@@ -134,20 +135,24 @@ mod tests {
     fn row(numbers: &[u32], seed: u64) -> Vec<u8> {
         let mapping = Mapping::new(0.01).unwrap();
         let mut unique = Unique::new(14);
-        let mut quantile = Quantile::new();
+        let mut quantile = Quantile::new(mapping.kept());
         let mut theta = Theta::new(4);
         for i in 0..seed % 50 {
             unique.insert(Coupon::of_i64((seed * i) as i64));
             theta.insert(Mark::of_i64((seed * i) as i64));
             let value = (seed * i) as f64;
-            let fixed = sketches::fixed::to_fixed(value).unwrap();
+            let fixed = to_fixed(value).unwrap();
             quantile.insert(mapping.bin(value), value, fixed);
+        }
+        let mut float_sum = ExactSum::ZERO;
+        for value in [seed as f64, 1e-30 * seed as f64] {
+            float_sum.insert(value, to_fixed(value).unwrap());
         }
         let word = Scalar::Word(seed as i64);
         let all = [
             State::Count(seed as i64),
             State::Sum(-(seed as i128)),
-            State::FixedSum(seed as i128),
+            State::FloatSum(float_sum),
             State::Min(word.clone()),
             State::Max(Scalar::Text(seed.to_string().into_bytes().into())),
             State::Last(seed as i64 / 2, word),

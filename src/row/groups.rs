@@ -107,6 +107,7 @@ impl Groups {
             let Some(at) = grouping.aggregates.iter().position(|&a| a == aggregate) else {
                 continue;
             };
+            let stored = layout.renew(aggregate, stored);
             match &mut states[at] {
                 Some(state) => state.merge(&stored).map_err(|e| e.to_string())?,
                 none => *none = Some(stored),

@@ -4,14 +4,15 @@
 //! of texts. Counters need no heap; rows of one table have equal stretches, so that a
 //! row's place follows from its number and can be fetched ahead of its use.
 
-use sketches::quantile::Quantile;
+use sketches::quantile::{Kept, Quantile};
+use sketches::sum::{ExactSum, Fraction, Units};
 use sketches::theta::Theta;
 use sketches::top::Top;
 use sketches::unique::{Family, Unique};
 
 use super::codec::{put_head, put_number};
 use super::state::{self, OVERFLOWED, Scalar, ScalarRef, State};
-use crate::config::{AggregateKind, FieldType, Schema, Summary};
+use crate::config::{AggregateKind, FieldType, Schema, Summary, mapping};
 
 /// Words before the first state: the marks, and the key. With a count and a sum, a row's
 /// words are one cache line.
@@ -40,8 +41,8 @@ pub enum Slot {
     Count(usize),
     /// Two words, low then high.
     Sum(usize),
-    /// Two words, low then high.
-    FixedSum(usize),
+    /// Three words, the lowest first, and place among the fractions.
+    FloatSum(usize, usize),
     /// One value.
     Min(Place),
     /// One value.
@@ -67,14 +68,16 @@ pub struct Layout {
     pub words: usize,
     /// Texts of a row.
     pub texts: usize,
+    /// Fractions of sums of a row: seldom any is more than none.
+    pub fractions: usize,
     /// Family and log2m of each unique of a row.
     pub uniques: Vec<(Family, u8)>,
     /// log2k of each set of a row.
     pub thetas: Vec<u8>,
     /// How many frequent values each list of a row is to have.
     pub tops: Vec<usize>,
-    /// Quantiles of a row.
-    pub quantiles: usize,
+    /// How many bins each distribution of a row keeps apart.
+    pub quantiles: Vec<Kept>,
     /// Marks of a new row: what is zero, not null, before the first value.
     pub defined: u64,
     /// Number of the definition that new rows are made with.
@@ -92,10 +95,11 @@ impl Layout {
             slots: Vec::new(),
             words: HEAD_WORDS,
             texts: 0,
+            fractions: 0,
             uniques: Vec::new(),
             thetas: Vec::new(),
             tops: Vec::new(),
-            quantiles: 0,
+            quantiles: Vec::new(),
             defined: 0,
             definition,
             by_number: (0..numbers.len()).collect(),
@@ -108,7 +112,8 @@ impl Layout {
             let slot = match aggregate.kind {
                 AggregateKind::Count => Slot::Count(layout.words(1)),
                 AggregateKind::Sum(f) if kind(f) == FieldType::Float => {
-                    Slot::FixedSum(layout.words(2))
+                    layout.fractions += 1;
+                    Slot::FloatSum(layout.words(3), layout.fractions - 1)
                 }
                 AggregateKind::Sum(_) => Slot::Sum(layout.words(2)),
                 AggregateKind::Min(f) => Slot::Min(layout.place(kind(f))),
@@ -126,9 +131,9 @@ impl Layout {
                     layout.tops.push(k);
                     Slot::Top(layout.tops.len() - 1)
                 }
-                AggregateKind::Quantile { .. } => {
-                    layout.quantiles += 1;
-                    Slot::Quantile(layout.quantiles - 1)
+                AggregateKind::Quantile { error, .. } => {
+                    layout.quantiles.push(mapping(error).kept());
+                    Slot::Quantile(layout.quantiles.len() - 1)
                 }
             };
             if !matches!(slot, Slot::Min(_) | Slot::Max(_) | Slot::Last(..)) {
@@ -163,16 +168,27 @@ impl Layout {
         match self.slots[aggregate] {
             Slot::Count(_) => Some(State::Count(0)),
             Slot::Sum(_) => Some(State::Sum(0)),
-            Slot::FixedSum(_) => Some(State::FixedSum(0)),
+            Slot::FloatSum(..) => Some(State::FloatSum(ExactSum::ZERO)),
             Slot::Unique(at) => {
                 let (family, log2m) = self.uniques[at];
                 Some(State::Unique(Unique::with_family(family, log2m)))
             }
             Slot::Theta(at) => Some(State::Theta(Theta::new(self.thetas[at]))),
             Slot::Top(at) => Some(State::Top(Box::new(Top::new(self.tops[at])))),
-            Slot::Quantile(_) => Some(State::Quantile(Quantile::new())),
+            Slot::Quantile(at) => Some(State::Quantile(Quantile::new(self.quantiles[at]))),
             Slot::Min(_) | Slot::Max(_) | Slot::Last(..) => None,
         }
+    }
+
+    /// A state that was stored, as those of today are: one of a time when fewer bins were kept
+    /// keeps as many, before it is united with others.
+    pub fn renew(&self, aggregate: usize, mut stored: State) -> State {
+        if let (Slot::Quantile(at), State::Quantile(quantile)) =
+            (self.slots[aggregate], &mut stored)
+        {
+            quantile.keep_at_least(self.quantiles[at]);
+        }
+        stored
     }
 }
 
@@ -189,6 +205,8 @@ pub struct RowView<'a> {
     pub tops: &'a [Top],
     /// Its quantiles.
     pub quantiles: &'a [Quantile],
+    /// Its fractions of sums.
+    pub fractions: &'a [Fraction],
     /// Its texts.
     pub texts: &'a [Box<[u8]>],
 }
@@ -206,6 +224,15 @@ pub fn write_sum(words: &mut [u64], at: usize, sum: i128) {
     words[at + 1] = (sum as u128 >> 64) as u64;
 }
 
+/// The three words of a sum of floats.
+///
+/// # Panics
+/// Where the row has none there.
+#[inline]
+pub fn units(words: &mut [u64], at: usize) -> &mut Units {
+    words[at..].first_chunk_mut().expect("the layout has three words for a sum of floats")
+}
+
 impl<'a> RowView<'a> {
     /// Whether an aggregate has a value.
     #[inline]
@@ -219,6 +246,7 @@ impl<'a> RowView<'a> {
             + self.thetas.iter().map(Theta::heap_bytes).sum::<usize>()
             + self.tops.iter().map(Top::heap_bytes).sum::<usize>()
             + self.quantiles.iter().map(Quantile::heap_bytes).sum::<usize>()
+            + self.fractions.iter().map(Fraction::heap_bytes).sum::<usize>()
             + self.texts.iter().map(|text| text.len()).sum::<usize>()
     }
 
@@ -227,6 +255,11 @@ impl<'a> RowView<'a> {
             Place::Word(at) => ScalarRef::Word(self.words[at] as i64),
             Place::Text(at) => ScalarRef::Text(&self.texts[at]),
         }
+    }
+
+    fn float_sum(&self, at: usize, fraction: usize) -> ExactSum {
+        let units = [self.words[at], self.words[at + 1], self.words[at + 2]];
+        ExactSum::from_parts(units, self.fractions[fraction].clone())
     }
 
     /// Appends the stored form of the row.
@@ -241,7 +274,9 @@ impl<'a> RowView<'a> {
             match layout.slots[aggregate] {
                 Slot::Count(at) => state::encode_count(self.words[at] as i64, out),
                 Slot::Sum(at) => state::encode_sum(read_sum(self.words, at), out),
-                Slot::FixedSum(at) => state::encode_fixed_sum(read_sum(self.words, at), out),
+                Slot::FloatSum(at, fraction) => {
+                    state::encode_float_sum(&self.float_sum(at, fraction), out);
+                }
                 Slot::Min(place) => state::encode_min(self.scalar(place), out),
                 Slot::Max(place) => state::encode_max(self.scalar(place), out),
                 Slot::Last(time, place) => {
@@ -265,9 +300,11 @@ impl<'a> RowView<'a> {
             (Slot::Count(at), Some(State::Count(count))) => {
                 *count = count.saturating_add(self.words[at] as i64);
             }
-            (Slot::Sum(at), Some(State::Sum(sum)))
-            | (Slot::FixedSum(at), Some(State::FixedSum(sum))) => {
+            (Slot::Sum(at), Some(State::Sum(sum))) => {
                 *sum = state::add(*sum, read_sum(self.words, at));
+            }
+            (Slot::FloatSum(at, fraction), Some(State::FloatSum(sum))) => {
+                sum.merge(&self.float_sum(at, fraction));
             }
             (Slot::Unique(at), Some(State::Unique(unique)))
                 if unique.family() == self.uniques[at].family() =>
@@ -306,7 +343,7 @@ impl<'a> RowView<'a> {
         match layout.slots[aggregate] {
             Slot::Count(at) => State::Count(self.words[at] as i64),
             Slot::Sum(at) => State::Sum(read_sum(self.words, at)),
-            Slot::FixedSum(at) => State::FixedSum(read_sum(self.words, at)),
+            Slot::FloatSum(at, fraction) => State::FloatSum(self.float_sum(at, fraction)),
             Slot::Min(place) => State::Min(self.scalar(place).to_owned()),
             Slot::Max(place) => State::Max(self.scalar(place).to_owned()),
             Slot::Last(at, place) => {
@@ -332,6 +369,8 @@ pub struct RowMut<'a> {
     pub tops: &'a mut [Top],
     /// Its quantiles.
     pub quantiles: &'a mut [Quantile],
+    /// Its fractions of sums.
+    pub fractions: &'a mut [Fraction],
     /// Its texts.
     pub texts: &'a mut [Box<[u8]>],
 }
@@ -345,8 +384,15 @@ impl RowMut<'_> {
                 self.words[at] = (self.words[at] as i64).saturating_add(*count) as u64;
                 true
             }
-            (Slot::Sum(at), State::Sum(sum)) | (Slot::FixedSum(at), State::FixedSum(sum)) => {
+            (Slot::Sum(at), State::Sum(sum)) => {
                 write_sum(self.words, at, state::add(read_sum(self.words, at), *sum));
+                true
+            }
+            (Slot::FloatSum(at, fraction), State::FloatSum(sum)) => {
+                let (units, fraction) = (units(self.words, at), &mut self.fractions[fraction]);
+                let mut all = ExactSum::from_parts(*units, std::mem::take(fraction));
+                all.merge(sum);
+                (*units, *fraction) = all.into_parts();
                 true
             }
             (Slot::Min(place), State::Min(value)) => {

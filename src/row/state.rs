@@ -5,11 +5,13 @@
 
 use sketches::codec::{DecodeError, Reader, put_bytes, put_i64, put_i128};
 use sketches::quantile::Quantile;
+use sketches::sum::ExactSum;
 use sketches::theta::Theta;
 use sketches::top::Top;
 use sketches::unique::{Estimate, Unique};
 
-/// A sum that has left 128 bits. Once there, it stays there.
+/// A sum that has left 128 bits. Once there, it stays there. Of ints that takes 2^63 events, and
+/// that of floats has more bits, but was stored with so many in former times.
 pub const OVERFLOWED: i128 = i128::MIN;
 
 /// A value of a field, in a form whose order is that of the values.
@@ -50,8 +52,8 @@ pub enum State {
     Count(i64),
     /// Sum of ints, or of decimals in units of their scale.
     Sum(i128),
-    /// Sum of floats at 2^-64.
-    FixedSum(i128),
+    /// Sum of floats.
+    FloatSum(ExactSum),
     /// The smallest value.
     Min(Scalar),
     /// The greatest value.
@@ -80,6 +82,8 @@ const UNIQUE: u8 = 7;
 const QUANTILE: u8 = 8;
 const THETA: u8 = 9;
 const TOP: u8 = 10;
+/// A sum of floats that [`FIXED_SUM`] cannot tell.
+const FLOAT_SUM: u8 = 11;
 
 const WORD: u8 = 0;
 const TEXT: u8 = 1;
@@ -92,9 +96,8 @@ impl State {
     pub fn merge(&mut self, other: &Self) -> Result<(), DecodeError> {
         match (self, other) {
             (Self::Count(a), Self::Count(b)) => *a = a.saturating_add(*b),
-            (Self::Sum(a), Self::Sum(b)) | (Self::FixedSum(a), Self::FixedSum(b)) => {
-                *a = add(*a, *b)
-            }
+            (Self::Sum(a), Self::Sum(b)) => *a = add(*a, *b),
+            (Self::FloatSum(a), Self::FloatSum(b)) => a.merge(b),
             (Self::Min(a), Self::Min(b)) => {
                 if b < a {
                     *a = b.clone();
@@ -128,12 +131,20 @@ impl State {
         }
     }
 
+    /// How many values of a distribution were folded: counted as further from zero than they are.
+    pub fn folded(&self) -> u64 {
+        match self {
+            Self::Quantile(quantile) => quantile.folded(),
+            _ => 0,
+        }
+    }
+
     /// Appends the stored form, its kind first.
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::Count(count) => encode_count(*count, out),
             Self::Sum(sum) => encode_sum(*sum, out),
-            Self::FixedSum(sum) => encode_fixed_sum(*sum, out),
+            Self::FloatSum(sum) => encode_float_sum(sum, out),
             Self::Min(value) => encode_min(value.as_ref(), out),
             Self::Max(value) => encode_max(value.as_ref(), out),
             Self::Last(time, value) => encode_last(*time, value.as_ref(), out),
@@ -152,7 +163,8 @@ impl State {
         Ok(match reader.u8()? {
             COUNT => Self::Count(reader.i64()?),
             SUM => Self::Sum(reader.i128()?),
-            FIXED_SUM => Self::FixedSum(reader.i128()?),
+            FIXED_SUM => Self::FloatSum(decode_fixed_sum(reader)?),
+            FLOAT_SUM => Self::FloatSum(decode_float_sum(reader)?),
             MIN => Self::Min(decode_scalar(reader)?),
             MAX => Self::Max(decode_scalar(reader)?),
             LAST => Self::Last(reader.i64()?, decode_scalar(reader)?),
@@ -206,10 +218,38 @@ pub fn encode_sum(sum: i128, out: &mut Vec<u8>) {
     put_i128(out, sum);
 }
 
-/// Stored form of a sum of floats.
-pub fn encode_fixed_sum(sum: i128, out: &mut Vec<u8>) {
-    out.push(FIXED_SUM);
-    put_i128(out, sum);
+/// Stored form of a sum of floats: in units of 2^-64 where that is exact and fits.
+pub fn encode_float_sum(sum: &ExactSum, out: &mut Vec<u8>) {
+    if sum.get().is_none() {
+        out.push(FIXED_SUM);
+        return put_i128(out, OVERFLOWED);
+    }
+    match sum.to_units_of_64() {
+        Some(fixed) if fixed != OVERFLOWED => {
+            out.push(FIXED_SUM);
+            put_i128(out, fixed);
+        }
+        _ => {
+            out.push(FLOAT_SUM);
+            sum.encode(out);
+        }
+    }
+}
+
+fn decode_fixed_sum(reader: &mut Reader<'_>) -> Result<ExactSum, DecodeError> {
+    Ok(match reader.i128()? {
+        OVERFLOWED => ExactSum::OVERFLOWED,
+        fixed => ExactSum::of_units_of_64(fixed),
+    })
+}
+
+fn decode_float_sum(reader: &mut Reader<'_>) -> Result<ExactSum, DecodeError> {
+    let sum = ExactSum::decode(reader)?;
+    let fixed = sum.to_units_of_64().filter(|&fixed| fixed != OVERFLOWED);
+    if fixed.is_some() {
+        return Err(DecodeError::Invalid("a sum has two spellings"));
+    }
+    Ok(sum)
 }
 
 /// Stored form of a minimum.
@@ -296,6 +336,37 @@ mod tests {
             assert!(word_of_float(pair[0]) < word_of_float(pair[1]), "{pair:?}");
         }
         floats.iter().for_each(|&f| assert_eq!(float_of_word(word_of_float(f)), f));
+    }
+
+    #[test]
+    fn sums_of_floats_are_stored_as_ever_and_beyond() {
+        let stored = |sum: &ExactSum| {
+            let mut out = Vec::new();
+            encode_float_sum(sum, &mut out);
+            let State::FloatSum(read) = State::decode(&mut Reader::new(&out)).unwrap() else {
+                panic!("no sum")
+            };
+            assert_eq!(read, *sum);
+            out
+        };
+        // 1.5 and -3 as they were always stored; an overflow that was.
+        let mut expected = vec![FIXED_SUM];
+        put_i128(&mut expected, 3 << 63);
+        assert_eq!(stored(&ExactSum::of_units_of_64(3 << 63)), expected);
+        let mut expected = vec![FIXED_SUM];
+        put_i128(&mut expected, OVERFLOWED);
+        assert_eq!(stored(&ExactSum::OVERFLOWED), expected);
+        let mut small = ExactSum::ZERO;
+        small.insert(1e-18, sketches::sum::to_fixed(1e-18).unwrap());
+        assert_eq!(stored(&small)[0], FLOAT_SUM);
+        // -2^63 is no overflow.
+        let half = ExactSum::of_units_of_64(i128::MIN / 2);
+        let mut whole = half.clone();
+        whole.merge(&half);
+        assert_eq!((stored(&whole)[0], whole.get()), (FLOAT_SUM, Some(-(2f64.powi(63)))));
+        let mut twice = vec![FLOAT_SUM];
+        half.encode(&mut twice);
+        assert!(State::decode(&mut Reader::new(&twice)).is_err(), "two spellings");
     }
 
     #[test]

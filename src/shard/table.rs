@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sketches::prefetch::prefetch;
 use sketches::quantile::Quantile;
+use sketches::sum::Fraction;
 use sketches::theta::Theta;
 use sketches::top::Top;
 use sketches::unique::Unique;
@@ -38,8 +39,9 @@ pub struct Table {
     pub(super) thetas: Slab<Theta>,
     pub(super) tops: Slab<Top>,
     pub(super) quantiles: Slab<Quantile>,
+    pub(super) fractions: Slab<Fraction>,
     pub(super) texts: Slab<Box<[u8]>>,
-    /// Heap bytes of sketches and texts.
+    /// Heap bytes of sketches, fractions and texts.
     pub(super) heap_bytes: usize,
     keys: Keys,
     slots: Vec<u64>,
@@ -56,7 +58,8 @@ impl Table {
             uniques: Slab::new(layout.uniques.len()),
             thetas: Slab::new(layout.thetas.len()),
             tops: Slab::new(layout.tops.len()),
-            quantiles: Slab::new(layout.quantiles),
+            quantiles: Slab::new(layout.quantiles.len()),
+            fractions: Slab::new(layout.fractions),
             texts: Slab::new(layout.texts),
             layout,
             partial,
@@ -87,6 +90,7 @@ impl Table {
         let index = self.slots.capacity() * 8 + self.dirty.capacity() * 4;
         self.words.bytes()
             + sketches
+            + self.fractions.bytes()
             + self.texts.bytes()
             + self.keys.bytes()
             + index
@@ -106,6 +110,7 @@ impl Table {
             thetas: self.thetas.row(row),
             tops: self.tops.row(row),
             quantiles: self.quantiles.row(row),
+            fractions: self.fractions.row(row),
             texts: self.texts.row(row),
         }
     }
@@ -118,6 +123,7 @@ impl Table {
             thetas: self.thetas.row_mut(row),
             tops: self.tops.row_mut(row),
             quantiles: self.quantiles.row_mut(row),
+            fractions: self.fractions.row_mut(row),
             texts: self.texts.row_mut(row),
         }
     }
@@ -222,7 +228,8 @@ impl Table {
         let words = [layout.defined].into_iter().chain(self.keys.push(pieces));
         self.words.push(words.chain(std::iter::repeat_n(0, states)));
         self.uniques.push(layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)));
-        self.quantiles.push((0..layout.quantiles).map(|_| Quantile::new()));
+        self.quantiles.push(layout.quantiles.iter().map(|&kept| Quantile::new(kept)));
+        self.fractions.push((0..layout.fractions).map(|_| Fraction::NONE));
         self.texts.push((0..layout.texts).map(|_| Box::default()));
         if !layout.thetas.is_empty() || !layout.tops.is_empty() {
             self.insert_sets(row);

@@ -5,13 +5,14 @@
 //! fetching ahead what the next one reads. Measured on two cores: 56 ns for a look-up by itself,
 //! 16 ns in phases, in a table of ten million rows.
 
+use sketches::sum;
 use sketches::theta::Mark;
 
 use super::cut::Watchers;
 use super::table::{NONE, Table};
 use crate::event::{Bitmap, Column, Value, Values};
-use crate::partition::{Entry, SummaryPlan, UpdateKind, Work};
-use crate::row::layout::{MARK_WORD, Place, Slot, read_sum, write_sum};
+use crate::partition::{Entry, Prepared, SummaryPlan, UpdateKind, Work};
+use crate::row::layout::{MARK_WORD, Place, Slot, read_sum, units, write_sum};
 use crate::row::state::{add, word_of_float};
 
 /// Entries that go through the phases together.
@@ -110,7 +111,9 @@ struct Counter<'a> {
 enum Amount<'a> {
     One,
     Int(&'a [i64]),
-    Fixed(&'a [i128]),
+    /// Values in whole units of a sum of floats, and where any has a fraction of one, themselves
+    /// and the place of the fraction.
+    Fixed(&'a [i128], Option<(&'a [f64], usize)>),
 }
 
 impl<'a> Counters<'a> {
@@ -122,8 +125,10 @@ impl<'a> Counters<'a> {
                     let Values::Int(values) = &work.batch.fields[field].values else { return None };
                     (at, Amount::Int(values))
                 }
-                (UpdateKind::SumFloat(number), Slot::FixedSum(at)) => {
-                    (at, Amount::Fixed(&work.prepared.fixed[number]))
+                (UpdateKind::SumFloat(number), Slot::FloatSum(at, fraction)) => {
+                    let Prepared { fixed, fractions, numbers, .. } = &work.prepared;
+                    let small = fractions[number].then(|| (&numbers[number][..], fraction));
+                    (at, Amount::Fixed(&fixed[number], small))
                 }
                 _ => return None,
             };
@@ -137,7 +142,7 @@ impl<'a> Counters<'a> {
     /// Notes that the rows change, and counts.
     fn update(&self, table: &mut Table, hits: &[Hit]) {
         for hit in hits {
-            let (words, event) = (table.touch(hit.row), hit.event as usize);
+            let (mut words, event) = (table.touch(hit.row), hit.event as usize);
             for Counter { at, amount, selected } in &self.0 {
                 if selected.is_some_and(|s| !s.get(event)) {
                     continue;
@@ -148,13 +153,32 @@ impl<'a> Counters<'a> {
                         let sum = add(read_sum(words, *at), i128::from(values[event]));
                         write_sum(words, *at, sum);
                     }
-                    Amount::Fixed(values) => {
-                        write_sum(words, *at, add(read_sum(words, *at), values[event]));
+                    Amount::Fixed(values, small) => {
+                        let units = units(words, *at);
+                        if sum::is_overflowed(units) {
+                            continue;
+                        }
+                        sum::add_fixed(units, values[event]);
+                        if let Some((values, place)) = small
+                            && sum::has_fraction(values[event])
+                        {
+                            add_fraction(table, hit.row, *at, *place, values[event]);
+                            words = table.words.row_mut(hit.row);
+                        }
                     }
                 }
             }
         }
     }
+}
+
+/// Adds what a value has below the units of the sum at `at`.
+#[cold]
+fn add_fraction(table: &mut Table, row: u32, at: usize, place: usize, value: f64) {
+    let fraction = table.fractions.item_mut(row, place);
+    let before = fraction.heap_bytes();
+    fraction.add_value(units(table.words.row_mut(row), at), value);
+    table.heap_bytes = table.heap_bytes + fraction.heap_bytes() - before;
 }
 
 /// Updates one aggregate of the rows that were hit.

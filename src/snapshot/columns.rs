@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sketches::unique::Family;
 use sketches::{ak, datasketches};
 
@@ -45,6 +46,16 @@ impl Column {
     pub fn is_sketch(&self) -> bool {
         matches!(self.source, Source::Sketch(_))
     }
+}
+
+/// Values that were counted as further from zero than they are, being too far below the greatest of
+/// their row: quantiles among them are beyond their error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folded {
+    /// How many.
+    pub values: u64,
+    /// Of how many rows.
+    pub rows: u64,
 }
 
 /// The columns of a summary.
@@ -111,6 +122,16 @@ impl Columns {
             },
             Source::Derived(formula) => finisher.derived(formula, &state),
         }));
+    }
+
+    /// Adds what the quantiles of one row have folded, per aggregate.
+    pub fn count_folded(&self, row: &StoredRow, folded: &mut [Folded]) {
+        for (number, state) in &row.states {
+            if let (Some(at), values @ 1..) = (self.layout.position(*number), state.folded()) {
+                folded[at].values += values;
+                folded[at].rows += 1;
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest, Sha256};
 
-use super::columns::Columns;
+use super::columns::{Columns, Folded};
 use super::csv;
 use super::durable::{self, FileError, TempFile};
 use super::excel::{self, ExcelFiles};
@@ -166,7 +166,8 @@ impl Exporter {
         registered: &RegisteredSummary,
         record: &DayRecord,
     ) -> Result<Draft, Failure> {
-        let columns = &self.columns[order.summary];
+        let (columns, summary) =
+            (&self.columns[order.summary], &self.config.schema.summaries[order.summary]);
         let finisher = &self.finishers[order.summary];
         // Its revision is not known yet; no other file is being written for this day.
         let name = Name { day: order.day, revision: 0, kind: Kind::Exact }.text();
@@ -180,6 +181,7 @@ impl Exporter {
         csv::put_names(columns.list().iter().map(|c| c.name.as_str()), &mut line);
         let mut cells = Vec::new();
         let mut rows = reader.rows(registered.number, order.day, &[]);
+        let mut folded = vec![Folded::default(); summary.aggregates.len()];
         loop {
             hash.update(&line);
             bytes += line.len() as u64;
@@ -196,6 +198,7 @@ impl Exporter {
                 Failure::Failed(format!("the stored row {:?} is damaged: {error}", Key(&key)))
             })?;
             columns.fill(order.day, key, &row, finisher, &mut cells);
+            columns.count_folded(&row, &mut folded);
             count += 1;
             line.clear();
             csv::put_exact(&cells, &mut line);
@@ -203,7 +206,6 @@ impl Exporter {
                 excel.write(&cells)?;
             }
         }
-        let summary = &self.config.schema.summaries[order.summary];
         let manifest = Manifest {
             summary: summary.name.clone(),
             day: date(order.day).to_string(),
@@ -219,7 +221,7 @@ impl Exporter {
             as_of: timestamp(reader.position.arrival_us),
             definition: registered.definition(),
             columns: manifest::describe_columns(columns.list()),
-            sketches: manifest::describe_sketches(summary),
+            sketches: manifest::describe_sketches(summary, &folded),
             files: Vec::new(),
             excel_cells_cut: 0,
         };

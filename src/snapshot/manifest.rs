@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use sketches::ak::Settings;
 use sketches::unique::Family;
 
-use super::columns::Column;
-use crate::config::{AggregateKind, Summary, family_name};
+use super::columns::{Column, Folded};
+use crate::config::{AggregateKind, Summary, family_name, mapping};
 
 /// The description of one revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,6 +107,9 @@ pub enum Sketch {
         relative_error: f64,
         /// Bins per sign that are kept apart.
         bins: i32,
+        /// What was folded. Manifests of before did not say.
+        #[serde(default)]
+        folded: Folded,
     },
 }
 
@@ -136,6 +139,15 @@ impl Manifest {
         self.sha256 == other.sha256
             && self.columns == other.columns
             && self.complete == other.complete
+            && self.folded().eq(other.folded())
+    }
+
+    /// What was folded, per quantile aggregate.
+    fn folded(&self) -> impl Iterator<Item = (&str, Folded)> {
+        self.sketches.iter().filter_map(|sketch| match sketch {
+            Sketch::Quantile { aggregate, folded, .. } => Some((aggregate.as_str(), *folded)),
+            _ => None,
+        })
     }
 
     /// The names of its files in the dialect `excel`.
@@ -168,9 +180,9 @@ pub fn describe_columns(columns: &[Column]) -> Vec<ManifestColumn> {
     columns.iter().map(describe).collect()
 }
 
-/// How the sketches of a summary are described.
-pub fn describe_sketches(summary: &Summary) -> Vec<Sketch> {
-    let describe = |aggregate: &crate::config::Aggregate| match aggregate.kind {
+/// How the sketches of a summary are described. `folded` is what was folded, per aggregate.
+pub fn describe_sketches(summary: &Summary, folded: &[Folded]) -> Vec<Sketch> {
+    let describe = |(at, aggregate): (usize, &crate::config::Aggregate)| match aggregate.kind {
         AggregateKind::Unique { family, log2m, .. } => {
             let settings = Settings::postgresql(log2m);
             let hll = HllParameters {
@@ -200,11 +212,12 @@ pub fn describe_sketches(summary: &Summary) -> Vec<Sketch> {
         AggregateKind::Quantile { error, .. } => Some(Sketch::Quantile {
             aggregate: aggregate.name.clone(),
             relative_error: error,
-            bins: sketches::quantile::BINS,
+            bins: mapping(error).kept().bins(),
+            folded: folded[at],
         }),
         _ => None,
     };
-    summary.aggregates.iter().filter_map(describe).collect()
+    summary.aggregates.iter().enumerate().filter_map(describe).collect()
 }
 
 #[cfg(test)]
@@ -215,13 +228,16 @@ mod tests {
     #[test]
     fn sketches_say_how_they_were_made() {
         let schema = fixture::schema();
-        let json = serde_json::to_value(describe_sketches(&schema.summaries[0])).unwrap();
+        let folded = [0, 0, 0, 7, 0].map(|values| Folded { values, rows: values.min(1) });
+        let sketches = describe_sketches(&schema.summaries[0], &folded);
+        let json = serde_json::to_value(sketches).unwrap();
         assert_eq!(
             json,
             serde_json::json!([
                 {"kind": "unique", "aggregate": "users", "column": "users_hll", "family": "ak",
                  "log2m": 14, "regwidth": 5, "expthresh": -1, "sparseon": 1},
-                {"kind": "quantile", "aggregate": "latency", "relative_error": 0.01, "bins": 2048},
+                {"kind": "quantile", "aggregate": "latency", "relative_error": 0.01, "bins": 2048,
+                 "folded": {"values": 7, "rows": 1}},
             ])
         );
     }

@@ -11,12 +11,12 @@
 //! and counts.
 
 use super::Storage;
-use super::head::{Head, Sum};
+use super::head::Head;
 use super::mapping::{Bin, Mapping};
 use super::storage::{Dense, ViewMut};
 use super::{Quantile, View};
 use crate::codec::{COUNT_LIMIT, DecodeError, Reader, put_f64};
-use crate::fixed::{to_f64, to_fixed};
+use crate::sum::{ExactSum, to_fixed};
 
 const ZERO_COUNT: u8 = 1 << 2;
 const COUNT: u8 = 0x28 << 2;
@@ -28,7 +28,7 @@ const POSITIVE: u8 = 1;
 const NEGATIVE: u8 = 3;
 
 impl Quantile {
-    /// Appends DataDog's form. A sum that does not fit an `i128` is left out.
+    /// Appends DataDog's form.
     pub fn write_datadog(&self, mapping: &Mapping, out: &mut Vec<u8>) {
         let head = self.head();
         if head.count > 0 {
@@ -39,7 +39,7 @@ impl Quantile {
             out.push(MAX);
             put_f64(out, head.max);
         }
-        let sum = head.sum.get().map_or(0.0, to_f64);
+        let sum = self.sum();
         if sum != 0.0 {
             out.push(SUM);
             put_f64(out, sum);
@@ -92,8 +92,8 @@ fn put_bins(out: &mut Vec<u8>, flag: u8, bins: &[(Bin, u64)]) {
 
 fn read(bytes: &[u8], mapping: &Mapping) -> Result<Quantile, DecodeError> {
     let mut reader = Reader::new(bytes);
-    let mut head = Head { count: 0, min: f64::NAN, max: f64::NAN, sum: Sum::ZERO };
-    let mut quantile = Quantile(Storage::dense(Head::EMPTY));
+    let mut head = Head { count: 0, min: f64::NAN, max: f64::NAN, sum: ExactSum::ZERO };
+    let mut quantile = Quantile(Storage::dense(mapping.kept(), Head::EMPTY));
     let ViewMut::Dense(dense) = quantile.0.view_mut() else { unreachable!("it was made dense") };
     while !reader.is_empty() {
         match reader.u8()? {
@@ -125,7 +125,7 @@ fn read(bytes: &[u8], mapping: &Mapping) -> Result<Quantile, DecodeError> {
         }
     }
     if head.count == 0 {
-        return Ok(Quantile::new());
+        return Ok(Quantile::new(mapping.kept()));
     }
     if !(head.min.is_finite() && head.max.is_finite() && head.min <= head.max) {
         return Err(DecodeError::Invalid("the exact min and max are missing"));
@@ -182,13 +182,19 @@ fn each_bin(
     Ok(())
 }
 
-/// A sum of values, in units of 2⁻⁶⁴.
-fn sum(sum: f64) -> Result<Sum, DecodeError> {
+/// A sum of values that was rounded.
+fn sum(sum: f64) -> Result<ExactSum, DecodeError> {
+    if let Some(fixed) = to_fixed(sum) {
+        let mut exact = ExactSum::ZERO;
+        exact.insert(sum, fixed);
+        return Ok(exact);
+    }
+
     // From 2⁴⁰ up, an f64 has no bits below 2⁻⁶⁴.
     let scaled = sum * (1u128 << 64) as f64;
     let fits = scaled.abs() < (1u128 << 127) as f64;
-    let fixed = to_fixed(sum).or_else(|| fits.then_some(scaled as i128));
-    fixed.map(Sum::of).ok_or(DecodeError::Invalid("the sum is out of range"))
+    let former = if fits { ExactSum::from_former(scaled as i128, 0) } else { None };
+    former.ok_or(DecodeError::Invalid("the sum is out of range"))
 }
 
 /// Appends groups of 7 bits, least significant first; the ninth holds 8.
@@ -266,7 +272,7 @@ mod tests {
     use sketches_ddsketch::{Config, DDSketch};
 
     fn both(values: &[f64], mapping: &Mapping) -> (Quantile, DDSketch) {
-        let mut ours = Quantile::new();
+        let mut ours = Quantile::new(mapping.kept());
         let mut theirs = DDSketch::new(Config::new(0.01, 2048, 1e-300));
         for &value in values {
             ours.insert(mapping.bin(value), value, to_fixed(value).unwrap());
@@ -339,7 +345,7 @@ mod tests {
         let mut bins = Vec::new();
         read.each(|bin, count| bins.push((bin.index(), count)));
         assert_eq!(bins, [(0, 1), (1, 2), (2, 1), (4, 5)]);
-        assert_eq!(read.sum(), Some(1_000_000_000_000 << 64));
+        assert_eq!(read.sum(), 1e12);
         let other = Mapping::new(0.02).unwrap();
         assert!(Quantile::read_datadog(&bytes, &other).is_err());
     }

@@ -2,9 +2,10 @@
 //! Values come in with their [`Bin`], which is found once per event by a [`Mapping`].
 //!
 //! Up to eight values are kept as they are, then the bins that occur with their counts,
-//! then, where that is shorter, all bins from the lowest to the highest. Per sign, bins up
-//! to 2,047 below the highest are kept apart; what lies lower is counted in the lowest
-//! kept. Which those are depends on the values alone, not on their order.
+//! then, where that is shorter, all bins from the lowest to the highest. Per sign, so many
+//! bins are kept apart as [`Mapping::kept`] says, from the highest down: enough for thirteen
+//! orders of magnitude. What lies lower is folded: counted in the lowest kept, and told by
+//! [`Quantile::folded`]. Which those are depends on the values alone, not on their order.
 
 mod datadog;
 mod encoding;
@@ -17,26 +18,23 @@ mod storage;
 #[cfg(test)]
 mod tests;
 
-use crate::fixed::to_fixed;
+use crate::sum::{has_fraction, to_fixed};
 use head::Head;
-pub use mapping::{Bin, LEAST, Mapping, RELATIVE_ERROR};
+pub use mapping::{Bin, Kept, LEAST, Mapping, RELATIVE_ERROR};
 use sparse::{folds, open_place, position, span};
 use storage::{MOST_FEW, Storage, View, ViewMut};
-
-/// How many bins of each sign are kept apart.
-pub const BINS: i32 = 2048;
 
 /// The distribution of values: 16 bytes, and no heap for a single value.
 #[derive(Clone)]
 pub struct Quantile(Storage);
 
 impl Quantile {
-    /// No values yet.
-    pub const fn new() -> Self {
-        Self(Storage::empty())
+    /// No values yet; `kept` is that of the [`Mapping`] that finds the bins of its values.
+    pub const fn new(kept: Kept) -> Self {
+        Self(Storage::empty(kept))
     }
 
-    /// Counts `value`, which is finite, falls into `bin` and is `fixed` units of 2⁻⁶⁴.
+    /// Counts `value`, which is finite, falls into `bin` and is `fixed` by [`to_fixed`].
     ///
     /// Every value of one distribution must have its bin from the same [`Mapping`].
     ///
@@ -44,9 +42,12 @@ impl Quantile {
     #[inline]
     pub fn insert(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
         let value = value + 0.0; // −0 is 0.
+        if has_fraction(value) {
+            return self.insert_fraction(bin, value, fixed);
+        }
         // The busiest first.
-        if let Storage::Dense(dense) = &mut self.0 {
-            dense.head.insert(value, fixed);
+        if let Storage::Dense { body: dense, .. } = &mut self.0 {
+            dense.head.insert_whole(value, fixed);
             return match bin.sign() {
                 0 => {
                     dense.zero += 1;
@@ -58,6 +59,26 @@ impl Quantile {
         self.insert_small(bin, value, fixed)
     }
 
+    /// As [`Quantile::insert`], of a value that has a fraction of a unit of the sum: beside bins,
+    /// only dense ones have room for it.
+    #[cold]
+    #[inline(never)]
+    fn insert_fraction(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
+        self.growth(|q| {
+            if matches!(q.0.view(), View::Few { values, .. } if values.len() < MOST_FEW)
+                && is_plain(bin, value, fixed)
+            {
+                q.insert_small(bin, value, fixed);
+                return;
+            }
+            q.make_dense();
+            if let ViewMut::Dense(dense) = q.0.view_mut() {
+                dense.head.insert(value, fixed);
+                dense.add(bin, 1);
+            }
+        })
+    }
+
     /// Asks for the memory that inserting will read first, once the sketch itself is near.
     #[inline]
     pub fn prefetch(&self) {
@@ -67,7 +88,7 @@ impl Quantile {
     /// Asks for the count of `bin`, once what [`Quantile::prefetch`] asked for is near.
     #[inline]
     pub fn prefetch_bin(&self, bin: Bin) {
-        if let Storage::Dense(dense) = &self.0 {
+        if let Storage::Dense { body: dense, .. } = &self.0 {
             dense.sides[usize::from(bin.sign() > 0)].prefetch(bin.index());
         }
     }
@@ -77,7 +98,7 @@ impl Quantile {
     fn insert_small(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
         match self.0.view_mut() {
             ViewMut::Dense(_) => unreachable!("dense bins were handled"),
-            ViewMut::Sparse { len, head, bins, counts } => {
+            ViewMut::Sparse { kept, len, head, bins, counts } => {
                 head.insert(value, fixed);
                 let (at, used) = (position(bins, *len, bin), usize::from(*len));
                 if at < used && bins[at] == bin.to_i32() {
@@ -85,7 +106,7 @@ impl Quantile {
                         Some(count) => counts[at] = count,
                         None => return self.growth(|q| q.add(bin, 1)),
                     }
-                } else if used < bins.len() && !folds(&bins[..used], bin) {
+                } else if used < bins.len() && !folds(&bins[..used], bin, kept) {
                     open_place(bins, counts, at, used);
                     (bins[at], counts[at]) = (bin.to_i32(), 1);
                     *len += 1;
@@ -121,8 +142,10 @@ impl Quantile {
         self.heap_bytes().wrapping_sub(before) as isize
     }
 
-    /// Counts the values of `other` as well.
+    /// Counts the values of `other` as well. Where one keeps more bins, so does the result:
+    /// what the other has folded stays so, and is told.
     pub fn merge(&mut self, other: &Self) {
+        self.keep_at_least(other.0.kept());
         match other.0.view() {
             View::Few { values, bins } => {
                 for (&value, &bin) in values.iter().zip(bins) {
@@ -135,7 +158,11 @@ impl Quantile {
                 self.merge(&mine);
             }
             View::Sparse { head, bins, counts } => {
-                self.head_mut(|mine| mine.merge(head));
+                match self.0.view_mut() {
+                    ViewMut::Few { .. } => {}
+                    ViewMut::Sparse { head: mine, .. } => mine.merge(head),
+                    ViewMut::Dense(dense) => dense.head.merge(&head.full()),
+                }
                 for (&bin, &count) in bins.iter().zip(counts) {
                     self.add(Bin::from_i32(bin).unwrap_or(Bin::ZERO), u64::from(count));
                 }
@@ -151,6 +178,19 @@ impl Quantile {
                 }
             }
         }
+    }
+
+    /// Folds no value from now on that lies within so many bins of the greatest: for a sketch
+    /// of before a time when more were kept.
+    pub fn keep_at_least(&mut self, kept: Kept) {
+        if self.0.kept() < kept {
+            self.0.widen(kept);
+        }
+    }
+
+    /// How many bins of each sign are kept apart.
+    pub fn kept(&self) -> Kept {
+        self.0.kept()
     }
 
     /// Whether nothing was counted.
@@ -173,10 +213,9 @@ impl Quantile {
         Some(self.head()).filter(|head| head.count > 0).map(|head| head.max)
     }
 
-    /// The sum of all values in units of 2⁻⁶⁴ (see [`crate::fixed`]); `None` where it
-    /// does not fit, which depends on the sum alone, not on the order of its parts.
-    pub fn sum(&self) -> Option<i128> {
-        self.head().sum.get()
+    /// The sum of all values, rounded once.
+    pub fn sum(&self) -> f64 {
+        self.head().sum.get().unwrap_or(0.0)
     }
 
     /// How many values were counted in the lowest kept bin of their sign though they
@@ -184,7 +223,11 @@ impl Quantile {
     /// values: these are kept as they are.
     pub fn folded(&self) -> u64 {
         match self.0.view() {
-            View::Dense(dense) => dense.sides.iter().map(side::Side::folded).sum(),
+            View::Dense(dense) => {
+                let of_side =
+                    |side: &side::Side| side.folded().iter().map(|(_, count)| count).sum::<u64>();
+                dense.sides.iter().map(of_side).sum()
+            }
             _ => 0,
         }
     }
@@ -256,17 +299,8 @@ impl Quantile {
                 }
                 head
             }
-            View::Sparse { head, .. } => *head,
-            View::Dense(dense) => dense.head,
-        }
-    }
-
-    /// Changes the head, if it is kept.
-    fn head_mut(&mut self, change: impl FnOnce(&mut Head)) {
-        match self.0.view_mut() {
-            ViewMut::Few { .. } => {}
-            ViewMut::Sparse { head, .. } => change(head),
-            ViewMut::Dense(dense) => change(&mut dense.head),
+            View::Sparse { head, .. } => head.full(),
+            View::Dense(dense) => dense.head.clone(),
         }
     }
 
@@ -274,7 +308,7 @@ impl Quantile {
     fn lengthen(&mut self, bin: Bin, value: f64) {
         let View::Few { values, bins } = self.0.view() else { return };
         let used = values.len();
-        let mut longer = Storage::few_for(used + 1);
+        let mut longer = Storage::few_for(self.0.kept(), used + 1);
         if let ViewMut::Few { len, values: new_values, bins: new_bins } = longer.view_mut() {
             new_values[..used].copy_from_slice(values);
             new_bins[..used].copy_from_slice(bins);
@@ -289,17 +323,19 @@ impl Quantile {
         match self.0.view_mut() {
             ViewMut::Few { .. } => {}
             ViewMut::Dense(dense) => dense.add(bin, count),
-            ViewMut::Sparse { len, head, bins, counts } => {
+            ViewMut::Sparse { kept, len, head, bins, counts } => {
                 let at = position(bins, *len, bin);
                 let used = usize::from(*len);
                 let known = at < used && bins[at] == bin.to_i32();
                 let sum = count + if known { u64::from(counts[at]) } else { 0 };
                 if let (Ok(sum), true) = (u16::try_from(sum), known) {
                     counts[at] = sum;
-                } else if let (Ok(sum), false) = (u16::try_from(sum), folds(&bins[..used], bin)) {
+                } else if let (Ok(sum), false) =
+                    (u16::try_from(sum), folds(&bins[..used], bin, kept))
+                {
                     if used == bins.len() {
                         let span = || span(&bins[..used], bin);
-                        match Storage::sparse_for(*head, used + 1, span) {
+                        match Storage::sparse_for(kept, head.clone(), used + 1, span) {
                             Some(longer) => self.move_bins(longer),
                             None => self.make_dense(),
                         }
@@ -318,8 +354,8 @@ impl Quantile {
 
     /// From values as they are to bins.
     fn make_binned(&mut self) {
-        let head = self.head();
-        match Storage::sparse_for(head, MOST_FEW + 1, || usize::MAX / 4) {
+        let room = |head| Storage::sparse_for(self.0.kept(), head, MOST_FEW + 1, || usize::MAX / 4);
+        match self.head().plain().and_then(room) {
             Some(room) => self.move_bins(room),
             None => self.make_dense(),
         }
@@ -327,8 +363,8 @@ impl Quantile {
 
     /// Makes all bins dense.
     fn make_dense(&mut self) {
-        if !matches!(self.0, Storage::Dense(_)) {
-            self.move_bins(Storage::dense(self.head()));
+        if !matches!(self.0, Storage::Dense { .. }) {
+            self.move_bins(Storage::dense(self.0.kept(), self.head()));
         }
     }
 
@@ -353,7 +389,8 @@ impl Quantile {
             let mut sorted = [0; MOST_FEW];
             let sorted = sort(bins, &mut sorted);
             // So near to each other that none can fold: then they are copied at once.
-            let near = |low: i32, high: i32| i64::from(high) - i64::from(low) < i64::from(BINS);
+            let kept = i64::from(self.0.kept().bins());
+            let near = |low: i32, high: i32| i64::from(high) - i64::from(low) < kept;
             if let [low, .., high] = sorted
                 && near(*low, *high)
             {
@@ -398,12 +435,6 @@ fn sort<'a>(bins: &[i32], room: &'a mut [i32; MOST_FEW]) -> &'a [i32] {
 fn is_plain(bin: Bin, value: f64, fixed: i128) -> bool {
     let sign = i32::from(value > 0.0) - i32::from(value < 0.0);
     to_fixed(value) == Some(fixed) && (bin == Bin::ZERO || bin.sign() == sign)
-}
-
-impl Default for Quantile {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl PartialEq for Quantile {

@@ -1,15 +1,15 @@
 //! The dense bins of one sign: a run of counts of 16 bits, with what exceeds them in a
-//! short list. The run covers at most the highest bin and the 2,047 below it; what lies
-//! lower is counted in the lowest of these, and counted again as folded.
+//! short list. The run covers at most as many bins as are kept, from the highest down; what
+//! lies lower is counted in the lowest of these, and counted again as folded.
 
-use super::BINS;
+use super::Kept;
 use crate::prefetch::prefetch;
 
 /// The run is lengthened by at least so many bins, or an eighth, so that it seldom is.
 const STEP: i32 = 16;
 
 /// Counts by bin index.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Side {
     /// The index of the first of `counts`.
     base: i32,
@@ -19,22 +19,43 @@ pub(super) struct Side {
     counts: Vec<u16>,
     /// Index and the rest in units of 2¹⁶, ascending: seldom any.
     carries: Vec<(i32, u64)>,
-    folded: u64,
+    /// How many bins are kept.
+    kept: i32,
+    /// Index, and how many of the values there belong lower, ascending: those of the lowest
+    /// kept bin, and of bins that were the lowest where fewer were kept.
+    folded: Vec<(i32, u64)>,
 }
 
 impl Side {
-    /// How many values were counted higher than they belong.
-    pub(super) fn folded(&self) -> u64 {
-        self.folded
+    /// No counts yet.
+    pub(super) fn new(kept: Kept) -> Self {
+        let (counts, carries, folded) = (Vec::new(), Vec::new(), Vec::new());
+        Self { base: 0, highest: 0, counts, carries, kept: kept.bins(), folded }
+    }
+
+    /// Keeps more bins from now on.
+    pub(super) fn widen(&mut self, kept: Kept) {
+        self.kept = self.kept.max(kept.bins());
+    }
+
+    /// Where values were counted that belong lower, and how many.
+    pub(super) fn folded(&self) -> &[(i32, u64)] {
+        &self.folded
+    }
+
+    /// The lowest bin that is kept; meaningless while there is no count.
+    pub(super) fn lowest(&self) -> i32 {
+        self.highest - (self.kept - 1)
     }
 
     /// Whether no count is long and none was folded.
     pub(super) fn fits_sparse(&self) -> bool {
-        self.carries.is_empty() && self.folded == 0
+        self.carries.is_empty() && self.folded.is_empty()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        self.counts.capacity() * 2 + self.carries.capacity() * size_of::<(i32, u64)>()
+        let pairs = self.carries.capacity() + self.folded.capacity();
+        self.counts.capacity() * 2 + pairs * size_of::<(i32, u64)>()
     }
 
     /// Asks for the count of `index`.
@@ -52,7 +73,7 @@ impl Side {
         if let Some(count) = self.counts.get_mut(index.wrapping_sub(self.base) as usize)
             && index <= self.highest
             && *count < u16::MAX
-            && index > self.highest - BINS
+            && index > self.highest - self.kept
         {
             *count += 1;
             0
@@ -70,25 +91,23 @@ impl Side {
         } else if index > self.highest {
             self.raise(index);
         }
-        let lowest = self.highest - (BINS - 1);
-        let index = if index < lowest {
-            self.folded += count;
-            lowest
-        } else {
-            index
-        };
+        let lowest = self.lowest();
+        if index < lowest {
+            put(&mut self.folded, lowest, count);
+        }
+        let index = index.max(lowest);
         self.cover(index);
         let place = &mut self.counts[(index - self.base) as usize];
         let sum = u64::from(*place) + (count & 0xffff);
         *place = sum as u16;
-        self.carry(index, (sum >> 16) + (count >> 16));
+        put(&mut self.carries, index, (sum >> 16) + (count >> 16));
     }
 
     /// Makes room for bins from `low` to `high`, of which the highest is sure to come.
     pub(super) fn expect(&mut self, low: i32, high: i32) {
         if self.counts.is_empty() {
             self.highest = high;
-            self.cover(low.max(high - (BINS - 1)));
+            self.cover(low.max(self.lowest()));
             self.cover(high);
         }
     }
@@ -100,17 +119,20 @@ impl Side {
         }
         // From the highest down, so that the bins are moved once.
         other.each_down(|index, count| self.add(index, count));
-        // Of a lower side, the bin that holds its folded values was folded as a whole.
-        if self.highest == other.highest {
-            self.folded += other.folded;
+        // Of bins that lie too low now, all values were counted as folded just now.
+        let lowest = self.lowest();
+        for &(index, count) in other.folded.iter().filter(|&&(index, _)| index >= lowest) {
+            put(&mut self.folded, index, count);
         }
     }
 
-    /// Says that `folded` values of the lowest bin belong lower, if that can be.
-    pub(super) fn set_folded(&mut self, folded: u64) -> bool {
-        let lowest = self.highest - (BINS - 1);
-        let possible = folded == 0 || (lowest >= self.base && self.get(lowest) >= folded);
-        self.folded = folded;
+    /// Says that `folded` values at `index` belong lower, if that can be.
+    pub(super) fn set_folded(&mut self, index: i32, folded: u64) -> bool {
+        let covered = index >= self.base && index <= self.highest;
+        let possible = covered && self.get(index) >= folded;
+        if possible {
+            put(&mut self.folded, index, folded);
+        }
         possible
     }
 
@@ -148,19 +170,10 @@ impl Side {
         }
     }
 
-    fn carry(&mut self, index: i32, carry: u64) {
-        if carry > 0 {
-            match self.carries.binary_search_by_key(&index, |&(at, _)| at) {
-                Ok(at) => self.carries[at].1 += carry,
-                Err(at) => self.carries.insert(at, (index, carry)),
-            }
-        }
-    }
-
     /// Makes `highest` the highest bin and folds what now lies too low.
     fn raise(&mut self, highest: i32) {
         self.highest = highest;
-        let lowest = highest - (BINS - 1);
+        let lowest = self.lowest();
         if self.base >= lowest {
             return;
         }
@@ -169,10 +182,10 @@ impl Side {
         let gone = ((lowest - self.base) as usize).min(self.counts.len());
         self.counts.drain(..gone);
         self.carries.retain(|&(index, _)| index >= lowest);
+        // What had been folded into bins that lie too low now is folded with them.
+        self.folded.retain(|&(index, _)| index >= lowest);
         self.base = lowest;
         if below > 0 {
-            // What had been folded before lay in a bin that is now folded itself.
-            self.folded = 0;
             self.cover(lowest);
             self.add(lowest - 1, below);
         }
@@ -183,7 +196,7 @@ impl Side {
         if self.counts.is_empty() {
             self.base = index;
         }
-        let lowest = self.highest - (BINS - 1);
+        let lowest = self.lowest();
         if index < self.base {
             let step = STEP.max(self.counts.len() as i32 / 8);
             let base = (index - index.rem_euclid(step)).max(lowest);
@@ -197,6 +210,16 @@ impl Side {
             let length = (index - self.base + step) / step * step;
             self.counts.reserve_exact(length as usize - self.counts.len());
             self.counts.resize(length as usize, 0);
+        }
+    }
+}
+
+/// Adds `count` to that of `index` in an ascending list.
+fn put(list: &mut Vec<(i32, u64)>, index: i32, count: u64) {
+    if count > 0 {
+        match list.binary_search_by_key(&index, |&(at, _)| at) {
+            Ok(at) => list[at].1 += count,
+            Err(at) => list.insert(at, (index, count)),
         }
     }
 }

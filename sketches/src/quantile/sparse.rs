@@ -1,6 +1,6 @@
 //! Bins in ascending order: where one belongs, and whether they may stay sparse.
 
-use super::{BINS, Bin};
+use super::{Bin, Kept};
 
 /// The first of `len` ascending bins that is not below `bin`.
 #[inline]
@@ -22,17 +22,17 @@ pub(super) fn open_place(bins: &mut [i32], counts: &mut [u16], at: usize, used: 
 }
 
 /// Whether `bin` and one of the ascending `bins` of its sign are too far apart.
-pub(super) fn folds(bins: &[i32], bin: Bin) -> bool {
+pub(super) fn folds(bins: &[i32], bin: Bin, kept: Kept) -> bool {
     let (Some(&first), Some(&last)) = (bins.first(), bins.last()) else { return false };
     let (low, high) = (first.min(bin.to_i32()), last.max(bin.to_i32()));
-    if i64::from(high) - i64::from(low) < i64::from(BINS) || bin == Bin::ZERO {
+    if i64::from(high) - i64::from(low) < i64::from(kept.bins()) || bin == Bin::ZERO {
         return false;
     }
     let (end, start) = match bin.sign() {
         1 => (high, bins.get(bins.partition_point(|&place| place <= 0))),
         _ => (-low, bins[..bins.partition_point(|&place| place < 0)].last()),
     };
-    start.is_some_and(|&start| end - start.abs().min(bin.to_i32().abs()) >= BINS)
+    start.is_some_and(|&start| end - start.abs().min(bin.to_i32().abs()) >= kept.bins())
 }
 
 /// How many dense bins would hold the ascending `bins` and `bin`.

@@ -3,7 +3,8 @@
 //! As with unique counts, boxes hold arrays whose length is part of their type, so that
 //! their pointer is thin.
 
-use super::head::Head;
+use super::Kept;
+use super::head::{Head, PlainHead};
 use super::side::Side;
 use crate::prefetch::prefetch_pair;
 
@@ -17,7 +18,7 @@ pub(super) struct Few<const N: usize> {
 /// Bins in ascending order, [`FREE`] beyond the last.
 #[derive(Clone)]
 pub(super) struct Sparse<const N: usize> {
-    head: Head,
+    head: PlainHead,
     bins: [i32; N],
     counts: [u16; N],
 }
@@ -25,7 +26,7 @@ pub(super) struct Sparse<const N: usize> {
 /// A place without a bin: higher than any.
 pub(super) const FREE: i32 = i32::MAX;
 
-/// All bins from the lowest to the highest.
+/// All bins from the lowest to the highest; and fewer, where the sum has a fraction of a unit.
 #[derive(Clone)]
 pub(super) struct Dense {
     pub(super) head: Head,
@@ -38,14 +39,24 @@ pub(super) struct Dense {
 /// How the content looks from outside.
 pub(super) enum View<'a> {
     Few { values: &'a [f64], bins: &'a [i32] },
-    Sparse { head: &'a Head, bins: &'a [i32], counts: &'a [u16] },
+    Sparse { head: &'a PlainHead, bins: &'a [i32], counts: &'a [u16] },
     Dense(&'a Dense),
 }
 
 /// The same, to be changed; slices reach over the free places.
 pub(super) enum ViewMut<'a> {
-    Few { len: &'a mut u16, values: &'a mut [f64], bins: &'a mut [i32] },
-    Sparse { len: &'a mut u16, head: &'a mut Head, bins: &'a mut [i32], counts: &'a mut [u16] },
+    Few {
+        len: &'a mut u16,
+        values: &'a mut [f64],
+        bins: &'a mut [i32],
+    },
+    Sparse {
+        kept: Kept,
+        len: &'a mut u16,
+        head: &'a mut PlainHead,
+        bins: &'a mut [i32],
+        counts: &'a mut [u16],
+    },
     Dense(&'a mut Dense),
 }
 
@@ -54,10 +65,10 @@ macro_rules! storage {
         /// The content; see the head of this file.
         #[derive(Clone)]
         pub(super) enum Storage {
-            Inline { len: u16, bins: [i32; 1], values: [f64; 1] },
-            $($Few { len: u16, body: Box<Few<$few>> },)*
-            $($Sparse { len: u16, body: Box<Sparse<$sparse>> },)*
-            Dense(Box<Dense>),
+            Inline { kept: Kept, len: u16, bins: [i32; 1], values: [f64; 1] },
+            $($Few { kept: Kept, len: u16, body: Box<Few<$few>> },)*
+            $($Sparse { kept: Kept, len: u16, body: Box<Sparse<$sparse>> },)*
+            Dense { kept: Kept, body: Box<Dense> },
         }
 
         /// The lengths of a box of values.
@@ -67,22 +78,22 @@ macro_rules! storage {
 
         impl Storage {
             /// Room for `length` values, one of [`FEW`].
-            fn few(length: usize) -> Self {
+            fn few(kept: Kept, length: usize) -> Self {
                 match length {
                     $($few => {
                         let body = Few { values: [0.0; $few], bins: [0; $few] };
-                        Self::$Few { len: 0, body: Box::new(body) }
+                        Self::$Few { kept, len: 0, body: Box::new(body) }
                     })*
                     _ => unreachable!("{length} is not a length of a box of values"),
                 }
             }
 
             /// Room for `length` bins, one of [`SPARSE`].
-            fn sparse(head: Head, length: usize) -> Self {
+            fn sparse(kept: Kept, head: PlainHead, length: usize) -> Self {
                 match length {
                     $($sparse => {
                         let body = Sparse { head, bins: [FREE; $sparse], counts: [0; $sparse] };
-                        Self::$Sparse { len: 0, body: Box::new(body) }
+                        Self::$Sparse { kept, len: 0, body: Box::new(body) }
                     })*
                     _ => unreachable!("{length} is not a length of a box of bins"),
                 }
@@ -92,20 +103,20 @@ macro_rules! storage {
             #[inline]
             pub(super) fn view(&self) -> View<'_> {
                 match self {
-                    Self::Inline { len, bins, values } => {
+                    Self::Inline { len, bins, values, .. } => {
                         let len = usize::from(*len);
                         View::Few { values: &values[..len], bins: &bins[..len] }
                     }
-                    $(Self::$Few { len, body } => {
+                    $(Self::$Few { len, body, .. } => {
                         let len = usize::from(*len);
                         View::Few { values: &body.values[..len], bins: &body.bins[..len] }
                     })*
-                    $(Self::$Sparse { len, body } => {
+                    $(Self::$Sparse { len, body, .. } => {
                         let len = usize::from(*len);
                         let (bins, counts) = (&body.bins[..len], &body.counts[..len]);
                         View::Sparse { head: &body.head, bins, counts }
                     })*
-                    Self::Dense(dense) => View::Dense(dense),
+                    Self::Dense { body, .. } => View::Dense(body),
                 }
             }
 
@@ -113,18 +124,19 @@ macro_rules! storage {
             #[inline]
             pub(super) fn view_mut(&mut self) -> ViewMut<'_> {
                 match self {
-                    Self::Inline { len, bins, values } => {
+                    Self::Inline { len, bins, values, .. } => {
                         ViewMut::Few { len, values: &mut values[..], bins: &mut bins[..] }
                     }
-                    $(Self::$Few { len, body } => {
+                    $(Self::$Few { len, body, .. } => {
                         let Few { values, bins } = &mut **body;
                         ViewMut::Few { len, values: &mut values[..], bins: &mut bins[..] }
                     })*
-                    $(Self::$Sparse { len, body } => {
+                    $(Self::$Sparse { kept, len, body } => {
                         let Sparse { head, bins, counts } = &mut **body;
-                        ViewMut::Sparse { len, head, bins: &mut bins[..], counts: &mut counts[..] }
+                        let (kept, bins, counts) = (*kept, &mut bins[..], &mut counts[..]);
+                        ViewMut::Sparse { kept, len, head, bins, counts }
                     })*
-                    Self::Dense(dense) => ViewMut::Dense(dense),
+                    Self::Dense { body, .. } => ViewMut::Dense(body),
                 }
             }
 
@@ -136,8 +148,33 @@ macro_rules! storage {
                     // The same for all, so that no jump depends on the kind.
                     $(Self::$Few { body, .. } => prefetch_pair(&**body),)*
                     $(Self::$Sparse { body, .. } => prefetch_pair(&**body),)*
-                    Self::Dense(dense) => prefetch_pair(&**dense),
+                    Self::Dense { body, .. } => prefetch_pair(&**body),
                 }
+            }
+
+            /// How many bins of each sign are kept apart.
+            #[inline]
+            pub(super) fn kept(&self) -> Kept {
+                match self {
+                    Self::Inline { kept, .. } => *kept,
+                    $(Self::$Few { kept, .. } => *kept,)*
+                    $(Self::$Sparse { kept, .. } => *kept,)*
+                    Self::Dense { kept, .. } => *kept,
+                }
+            }
+
+            /// Keeps `more` bins apart from now on.
+            pub(super) fn widen(&mut self, more: Kept) {
+                let kept = match self {
+                    Self::Inline { kept, .. } => kept,
+                    $(Self::$Few { kept, .. } => kept,)*
+                    $(Self::$Sparse { kept, .. } => kept,)*
+                    Self::Dense { kept, body } => {
+                        body.sides.iter_mut().for_each(|side| side.widen(more));
+                        kept
+                    }
+                };
+                *kept = more.max(*kept);
             }
 
             /// Bytes on the heap.
@@ -146,9 +183,9 @@ macro_rules! storage {
                     Self::Inline { .. } => 0,
                     $(Self::$Few { body, .. } => size_of_val(&**body),)*
                     $(Self::$Sparse { body, .. } => size_of_val(&**body),)*
-                    Self::Dense(dense) => {
-                        let sides: usize = dense.sides.iter().map(Side::heap_bytes).sum();
-                        size_of::<Dense>() + sides
+                    Self::Dense { body, .. } => {
+                        let sides: usize = body.sides.iter().map(Side::heap_bytes).sum();
+                        size_of::<Dense>() + body.head.sum.heap_bytes() + sides
                     }
                 }
             }
@@ -167,19 +204,20 @@ pub(super) const MOST_FEW: usize = FEW[FEW.len() - 1];
 
 impl Storage {
     /// Nothing yet.
-    pub(super) const fn empty() -> Self {
-        Self::Inline { len: 0, bins: [0], values: [0.0] }
+    pub(super) const fn empty(kept: Kept) -> Self {
+        Self::Inline { kept, len: 0, bins: [0], values: [0.0] }
     }
 
     /// Room for at least `count` values, at most [`MOST_FEW`].
-    pub(super) fn few_for(count: usize) -> Self {
+    pub(super) fn few_for(kept: Kept, count: usize) -> Self {
         let length = FEW.iter().find(|&&length| length >= count);
-        Self::few(*length.expect("more values are kept as bins"))
+        Self::few(kept, *length.expect("more values are kept as bins"))
     }
 
     /// Room for at least `count` bins, unless dense bins over `span` would be shorter.
     pub(super) fn sparse_for(
-        head: Head,
+        kept: Kept,
+        head: PlainHead,
         count: usize,
         span: impl FnOnce() -> usize,
     ) -> Option<Self> {
@@ -188,12 +226,13 @@ impl Storage {
         let length = *SPARSE.iter().find(|&&length| length >= count)?;
         // Six bytes a bin here. The span takes longer to know than all else.
         let short = 6 * length < DENSE || 6 * length < 2 * span() + DENSE;
-        short.then(|| Self::sparse(head, length))
+        short.then(|| Self::sparse(kept, head, length))
     }
 
     /// Dense bins, none yet.
-    pub(super) fn dense(head: Head) -> Self {
-        Self::Dense(Box::new(Dense { head, zero: 0, sides: Default::default() }))
+    pub(super) fn dense(kept: Kept, head: Head) -> Self {
+        let sides = [Side::new(kept), Side::new(kept)];
+        Self::Dense { kept, body: Box::new(Dense { head, zero: 0, sides }) }
     }
 }
 

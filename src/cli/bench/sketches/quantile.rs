@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
-use sketches::fixed::to_fixed;
 use sketches::quantile::{Bin, Mapping, Quantile};
+use sketches::sum::to_fixed;
 use sketches_ddsketch::{Config, DDSketch};
 
 use super::measure::{Figures, Random, fill, time, values_of_keys};
@@ -26,7 +26,8 @@ pub fn ours(keys: usize) -> Figures {
         .map(|v| (mapping.bin(v), v, to_fixed(v).expect("below the limit")))
         .collect();
     let updates = values_of_keys(keys).sum();
-    let (bytes, by_key) = fill(keys, updates, Quantile::new, |sketches| {
+    let new = || Quantile::new(mapping.kept());
+    let (bytes, by_key) = fill(keys, updates, new, |sketches| {
         let mut at = 0;
         for (sketch, count) in sketches.iter_mut().zip(values_of_keys(keys)) {
             for _ in 0..count {
@@ -36,7 +37,7 @@ pub fn ours(keys: usize) -> Figures {
             }
         }
     });
-    let (rounds, mut hot) = (rounds(keys), Quantile::new());
+    let (rounds, mut hot) = (rounds(keys), new());
     let add = time(rounds * VALUES, || {
         for _ in 0..rounds {
             values.iter().for_each(|&(bin, value, fixed)| _ = hot.insert(bin, value, fixed));
