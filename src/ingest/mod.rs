@@ -5,6 +5,7 @@
 //! [`stage`] for the rule that an event is taken whole or not at all; [`dead_letters`] keeps
 //! what was refused.
 
+pub mod connections;
 pub mod dead_letters;
 pub mod decode;
 pub mod framing;
