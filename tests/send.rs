@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 use serde_json::json;
 use summarizer::clock::Clock;
 use support::process::PROGRAM;
-use support::{NOON_US, TestServer};
+use support::{NOON_US, TestServer, free_port};
 
 const CONFIG: &str = r#"
 field = [{ name = "page" }, { name = "note" }, { name = "ok", type = "bool" }]
@@ -132,11 +132,8 @@ fn what_is_no_csv_is_shown_and_nothing_is_sent_altered() {
 fn json_arrives_whole_however_it_is_laid_out() {
     let folder = tempfile::tempdir().unwrap();
     // Over TCP: libzmq may lose what an ipc sender left behind that closed at full speed.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
     let clock = Clock::manual(NOON_US);
-    let server = TestServer::start_at(folder.path(), CONFIG, clock, Some(port));
+    let server = TestServer::start_at(folder.path(), CONFIG, clock, Some(free_port()));
     let event = |i: usize| json!({ "ts": NOON_US, "page": format!("p{i}"), "note": "}\n{", "x": { "y": [i] } });
     let events: Vec<_> = (0..1000).map(event).collect();
     let pretty = |event: &serde_json::Value| serde_json::to_string_pretty(event).unwrap();

@@ -216,16 +216,20 @@ impl<R: Read> Events<R> {
                 Some(Err(error)) => error,
                 None => return Ok(Value::Cut),
             };
-            if !error.is_eof() {
-                let ends = text.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at);
-                let before = ends.take(error.line().saturating_sub(1)).last();
-                let line = before.map_or(self.from, |at| self.from + at + 1);
+            let is_last = alone || self.at_end;
+            let ends = text.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(at, _)| at);
+            let before = ends.take(error.line().saturating_sub(1)).last();
+            let line = before.map_or(0, |at| at + 1);
+            // At the end of what was read, half a number looks like a wrong one.
+            let is_wrong = is_last || line + error.column() < text.len();
+            if !error.is_eof() && is_wrong {
+                let line = self.from + line;
                 // Its own line and column would be those within the object.
                 let why = error.to_string();
                 let why = why.split(" at line ").next().unwrap_or_default().to_owned();
                 return Ok(Value::Wrong(why, line));
             }
-            if alone || self.at_end {
+            if is_last {
                 return Ok(Value::Cut);
             }
             self.read_more(text.len())?;
@@ -423,6 +427,10 @@ mod tests {
                     "f:1 is no JSON: control character (\\u0000-\\u001F) found while parsing a string",
                     "{\"a\":2}",
                 ],
+            ),
+            (
+                "{\"a\":-0.5e-3,\"b\":true,\"c\":\"\\u00e4\\n\"}",
+                &["{\"a\":-0.5e-3,\"b\":true,\"c\":\"\\u00e4\\n\"}"],
             ),
             ("{\"a\":007}\n{}", &["f:1 is no JSON: invalid number", "{}"]),
             (
