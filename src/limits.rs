@@ -2,6 +2,8 @@
 //! the counter or message that shows it. A limit that an operator may want to move
 //! is a key of the configuration instead (`schemas/reference.toml`).
 
+pub mod descriptors;
+
 /// Events in one batch. A full batch goes to the shards; a partly filled one follows
 /// after [`BATCH_LINGER_MS`]. Batches are also the grain at which questions are answered.
 pub const BATCH_EVENTS: usize = 2048;
@@ -35,6 +37,18 @@ pub const ANSWERS_UNDER_WAY: i32 = 4;
 /// Bytes of answers, and of questions behind them, that wait for clients that do not read. Beyond
 /// it, the client for whom most waits loses its newest; metric `answers_dropped`.
 pub const MAX_OUTBOX_BYTES: usize = 256 << 20;
+
+/// Connections of senders, and as many of questioners, where the limit of open files allows as
+/// many ([`descriptors`]). Those beyond it are ended at once; metric `connections_refused`. Each
+/// takes about 20 KB of libzmq.
+pub const MAX_CONNECTIONS: usize = 10_000;
+
+/// Seconds of silence after which the kernel asks the other end of a connection whether it is
+/// there, seconds between two such questions, and how many may stay without an answer. A host that
+/// vanished is noticed within two minutes, and no firewall takes a quiet sender for gone, which few
+/// do before five. The heartbeats of ZeroMQ are no choice: libzmq takes a peer for dead whose
+/// answers it does not read because we are behind.
+pub const KEEPALIVE: (i32, i32, i32) = (60, 15, 4);
 
 /// Requests from other threads waiting for the sequencer. A full queue blocks the requester.
 pub const REQUEST_QUEUE: usize = 256;
@@ -118,6 +132,10 @@ pub const MAX_WAITING_QUESTIONS: usize = 1024;
 
 /// Sets that one question may put together; more is answered with an error.
 pub const MAX_SETS: usize = 16;
+
+/// Bytes of an error that quotes a question or the configuration; the middle of a longer one is
+/// left out, and says so.
+pub const MAX_ERROR_BYTES: usize = 2000;
 
 /// Bytes of one question; a longer one is answered with an error.
 pub const MAX_QUESTION_BYTES: usize = 1 << 20;

@@ -127,10 +127,14 @@ metrics! {
     counter snapshots "Revisions published."
     counter snapshots_unchanged "Publications that found nothing changed."
     counter snapshots_failed "Publications that failed and will be tried again."
+    counter nul_cells_replaced "Cells of published revisions in which U+FFFD stands for U+0000."
+    counter connections_refused "Connections that were ended at once: as many as the open files allow were there."
     gauge sequence "Sequence number after the newest accepted event, over all runs."
     gauge stored_sequence "Sequence number up to which the store holds everything."
     gauge open_batch_events "Events in the batch that is being filled."
     gauge checkpoint_us "Microseconds that the newest checkpoint took."
+    gauge event_connections "Connections to the sockets for events."
+    gauge question_connections "Connections to the question socket."
     gauge pending_days "Tables (one summary, one day) that have changed since they were published."
 }
 

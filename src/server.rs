@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::ingest::socket::{self, Receiver as EventReceiver};
 use crate::ingest::{DeadLetters, Reason, suspend};
 use crate::limits;
+use crate::limits::descriptors::Descriptors;
 use crate::metrics::Metrics;
 use crate::output::Finisher;
 use crate::partition::Plan;
@@ -62,6 +63,7 @@ pub struct Server {
     writer: JoinHandle<()>,
     answers: JoinHandle<()>,
     publisher: JoinHandle<()>,
+    connections: JoinHandle<()>,
     _lock: DataLock,
 }
 
@@ -100,6 +102,7 @@ impl Server {
     /// Where the data folder, the store or an address cannot be used.
     pub fn start(config: Config, clock: Clock) -> Result<Self, ServerError> {
         let config = Arc::new(config);
+        let descriptors = Descriptors::claim().map_err(ServerError)?;
         let mut lock = DataLock::take(&config.data_dir)?;
         let folder = config.data_dir.join("store");
         Origin::expect_store(&config.data_dir, &folder).map_err(ServerError)?;
@@ -110,17 +113,20 @@ impl Server {
         let origin = Origin::of(&config.data_dir, &database, identity).map_err(ServerError)?;
         let registry = Registry::resolve(&database, &config.schema).map_err(fail)?;
         let registry = Arc::new(registry);
-        let context = zmq::Context::new();
-        let receiver = EventReceiver::bind(&context, &config.ingest).map_err(ServerError)?;
-        let query_socket = QuerySocket::bind(&context, &config.query).map_err(ServerError)?;
+        let names: Vec<String> = config.schema.summaries.iter().map(|s| s.name.clone()).collect();
+        let reasons: Vec<&'static str> = Reason::ALL.iter().map(|r| r.name()).collect();
+        let metrics = Arc::new(Metrics::new(&reasons, config.shards, &names));
+        let (context, most) = (zmq::Context::new(), descriptors.connections);
+        // In this order: where the start fails, the sockets are closed first.
+        let (senders, receiver) =
+            EventReceiver::bind(&context, &config.ingest, most).map_err(ServerError)?;
+        let query_socket = QuerySocket::bind(&context, &config.query, most, &metrics);
+        let query_socket = query_socket.map_err(ServerError)?;
         warn_of_ipc(&config);
         try_state_file(&config)?;
         let ingest_addresses: Vec<String> = receiver.addresses().map(str::to_owned).collect();
         let query_addresses = query_socket.addresses().to_vec();
 
-        let names: Vec<String> = config.schema.summaries.iter().map(|s| s.name.clone()).collect();
-        let reasons: Vec<&'static str> = Reason::ALL.iter().map(|r| r.name()).collect();
-        let metrics = Arc::new(Metrics::new(&reasons, config.shards, &names));
         let plan = Arc::new(Plan::new(&config.schema, seed));
         let (layouts, numbers) = layouts(&config, &registry);
         let channels = Channels::new(config.shards);
@@ -190,6 +196,9 @@ impl Server {
             stop: Arc::clone(&stop_ingest),
             fingerprint: config.schema.fingerprint(),
         };
+        let watched = Arc::clone(&metrics);
+        // It ends when the sequencer closes the sockets.
+        let connections = spawn("connections", move || senders.run(&watched))?;
         let sequencer = spawn("sequencer", move || Sequencer::new(parts, position).run())?;
 
         let finisher = |summary| Finisher::new(&config.schema, summary);
@@ -253,6 +262,7 @@ impl Server {
             writer,
             answers,
             publisher,
+            connections,
             _lock: lock,
         })
     }
@@ -307,6 +317,7 @@ impl Server {
             return Err(failed("shard"));
         }
         let outcome = self.sequencer.join().map_err(|_| failed("sequencer"))?;
+        self.connections.join().map_err(|_| failed("connections"))?;
         self.publisher.join().map_err(|_| failed("publisher"))?;
         self.stop_answers.store(true, Ordering::Relaxed);
         self.answers.join().map_err(|_| failed("questions"))?;

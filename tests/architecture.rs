@@ -62,7 +62,7 @@ const ABSENCES: [(&str, &[&str]); 15] = [
             "main",
         ],
     ),
-    ("zmq::", &["ingest/socket", "sequencer", "serve", "server", "cli"]),
+    ("zmq::", &["ingest/socket", "ingest/connections", "sequencer", "serve", "server", "cli"]),
     ("rocksdb", &["store"]),
     // No queue without a bound.
     ("unbounded(", &[]),
@@ -218,13 +218,14 @@ fn what_is_absent_stays_absent() {
 }
 
 #[test]
-fn unsafe_code_is_in_one_file() {
+fn unsafe_code_is_in_two_files() {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     for source in sources("src").iter().chain(&sources("sketches/src")) {
         let mut code = code(&source.text);
         let found = code.find(|(_, line)| line.split(|c| !is_word(c)).any(|w| w == "unsafe"));
         if let Some((line, _)) = found {
-            assert_eq!(source.name, "prefetch", "{}:{line}", source.path.display());
+            let allowed = ["prefetch", "ingest/connections"].contains(&source.name.as_str());
+            assert!(allowed, "{}:{line}", source.path.display());
         }
     }
 }

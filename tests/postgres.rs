@@ -15,7 +15,7 @@ use sketches::ak::Hll;
 use sketches::unique::{Coupon, Unique};
 use support::postgres::Postgres;
 use support::process::{PROGRAM, Process};
-use support::{PATIENCE, example};
+use support::{NOON_US, PATIENCE, TestServer, example};
 
 const DAYS: [&str; 3] = ["2025-03-01", "2025-03-02", "2025-03-03"];
 const FIRST_DAY_MS: i64 = 1_740_787_200_000;
@@ -197,6 +197,80 @@ fn postgresql_reads_unites_and_continues_what_we_publish() {
     check_counts(&postgres);
     check_unions(&postgres, &process, &events);
     check_continued(&postgres);
+}
+
+/// Texts that some reader of a file may stumble over, each a key, a value and a frequent value.
+const TEXTS: [&str; 12] = [
+    "zap\u{0}x",
+    "zap\u{fffd}x",
+    "\u{0}",
+    "a\rb",
+    "a\r\nb\n",
+    "\u{1}\u{8}\u{1b}\u{7f}\u{85}\u{a0}",
+    "\u{fffe}\u{ffff}\u{10ffff}",
+    "\u{2028}\u{feff}\u{202e}",
+    "\\.",
+    "\\N\\000",
+    "\"",
+    "",
+];
+
+#[test]
+fn a_day_with_any_text_loads() {
+    let folder = tempfile::tempdir().unwrap();
+    let theirs = folder.path().join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    let Some(postgres) = Postgres::start(&theirs) else { return };
+    let config = r#"
+field = [{ name = "page" }]
+[event]
+time = { field = "ts", format = "unix_us" }
+[[summary]]
+name = "pages"
+dimensions = ["page"]
+aggregates = [
+  { name = "events", count = true }, { name = "newest", last = "page" },
+  { name = "pages", top = "page" },
+]
+"#;
+    postgres
+        .run("CREATE TABLE pages (day date, page text, events bigint, newest text, pages json)");
+    for (keeps, name) in [(false, "ours"), (true, "kept")] {
+        let more = if keeps { "[snapshots]\nnul = \"keep\"\n" } else { "" };
+        let ours = folder.path().join(name);
+        std::fs::create_dir(&ours).unwrap();
+        let server = TestServer::start(&ours, &format!("{config}{more}"));
+        let push = server.push();
+        for (count, text) in (1..).zip(TEXTS) {
+            for _ in 0..count {
+                let event = json!({ "ts": NOON_US, "page": text });
+                push.send(event.to_string().as_str(), 0).unwrap();
+            }
+        }
+        server.wait_for((1..=TEXTS.len() as u64).sum());
+        let answer = server.ask(r#"{"export":"pages","day":"2026-11-20"}"#);
+        assert_eq!(answer["export"][0]["rows"], TEXTS.len(), "{answer}");
+        let file = ours.join("data/snapshots/pages/2026-11-20.csv");
+        // Two keys have one, each in three cells.
+        let replaced = if keeps { 0 } else { 6 };
+        assert_eq!(server.counter("nul_cells_replaced"), replaced);
+        let manifest = std::fs::read(file.with_extension("r1.json")).unwrap();
+        let manifest: Value = serde_json::from_slice(&manifest).unwrap();
+        assert_eq!(manifest["nul_cells_replaced"], replaced);
+        if keeps {
+            assert!(std::fs::read(&file).unwrap().contains(&0));
+            continue;
+        }
+        postgres.copy("pages", "FORMAT csv, HEADER", &file);
+        for (count, text) in (1..).zip(TEXTS) {
+            let text = text.replace('\0', "\u{fffd}").replace('\'', "''");
+            let found = postgres.run(&format!(
+                "SELECT count(*) FROM pages WHERE page = '{text}' AND newest = page
+                 AND events = {count} AND pages->0->>0 = page"
+            ));
+            assert_eq!(found, ["1"], "{text:?}");
+        }
+    }
 }
 
 /// The condition that a column of `s` and of `e` is the same or null in both, in a form that

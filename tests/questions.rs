@@ -296,6 +296,46 @@ fn wrong_questions_are_answered_with_what_to_do() {
 }
 
 #[test]
+fn an_error_is_as_short_as_a_person_reads_whatever_was_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (server, _) = filled(folder.path());
+    let long = "ä".repeat(100_000);
+    let deep = format!("{}1{}", "[".repeat(60), "]".repeat(60));
+    let many: Vec<String> = (0..20_000).map(|i| format!("\"v{i}\"")).collect();
+    for question in [
+        json!({ "summary": long }),
+        json!({ "summary": "visits", "by": [long] }),
+        json!({ "summary": "visits", "select": [long] }),
+        json!({ "summary": "visits", "order": long }),
+        json!({ "summary": "visits", "from": long }),
+        json!({ "summary": "visits", "where": { "country": { "a": long } } }),
+        json!({ "summary": "visits", "where": { "country": [[long]] } }),
+        json!({ "summary": "visits", "where": { "hour": long } }),
+        json!({ "summary": "visits", "where": { (long.clone()): "a" } }),
+        json!({ "summary": "shapes", "where": { "hour": long, "robot": long } }),
+        json!({ "summary": "visits", "limit": long }),
+        json!({ (long.clone()): 1 }),
+        json!({ "get": "visits", "day": long, "key": {} }),
+        json!({ "get": "visits", "day": "2026-11-20", "key": { "country": long, (long.clone()): 1 } }),
+        json!({ "export": long, "day": "2026-11-20" }),
+        json!({ "export": "*", "day": long }),
+        json!({ "set": { "and": [{ "summary": long }] } }),
+        json!({ "set": { "and": [{ "summary": "visits", "theta": long }] } }),
+        serde_json::from_str(&format!("{{\"summary\":[{}]}}", many.join(","))).unwrap(),
+        serde_json::from_str(&format!(
+            "{{\"summary\":\"visits\",\"where\":{{\"country\":{deep}}}}}"
+        ))
+        .unwrap(),
+    ] {
+        let answer = server.ask(&question.to_string());
+        let begin: String = question.to_string().chars().take(60).collect();
+        assert!(answer["error"]["message"].is_string(), "{begin}");
+        let bytes = answer.to_string().len();
+        assert!(bytes < 5000, "{bytes} bytes for {begin}");
+    }
+}
+
+#[test]
 fn questions_that_wait_for_events_are_in_nobodys_way() {
     let folder = tempfile::tempdir().unwrap();
     let (mut server, _) = filled(folder.path());

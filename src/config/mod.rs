@@ -29,7 +29,7 @@ use sketches::unique::Family;
 
 pub use definition::{AggregateDefinition, Definition, DimensionDefinition};
 pub use error::ConfigError;
-pub(crate) use error::{Problem, suggestion};
+pub(crate) use error::{Problem, shortened, suggestion};
 pub use formula::{Formula, Output, Part};
 pub use paths::{check_folder, socket_path};
 pub use predicate::{Comparison, Like, Operand, Ordered, Predicate};
@@ -115,6 +115,8 @@ pub struct Snapshots {
     pub keep_revisions: u32,
     /// Whether the `excel` dialect is published beside the exact one.
     pub excel: bool,
+    /// Whether published files have U+FFFD for U+0000, which some readers cannot hold.
+    pub replaces_nul: bool,
 }
 
 /// `[dead_letters]`

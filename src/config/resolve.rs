@@ -315,12 +315,24 @@ fn snapshots(written: &written::Snapshots) -> Result<Snapshots, Problem> {
             return Err(Problem::new(dialects.span(), "snapshots.dialects", message));
         }
     }
+    let replaces_nul = match &written.nul {
+        None => true,
+        Some(nul) => match nul.get_ref().as_str() {
+            "replace" => true,
+            "keep" => false,
+            other => {
+                let message = format!("\"{other}\" is not one of replace, keep");
+                return Err(Problem::new(nul.span(), "snapshots.nul", message));
+            }
+        },
+    };
     let keep = number_or(&written.keep_revisions, "snapshots.keep_revisions", 1..=1_000_000, 2)?;
     Ok(Snapshots {
         grace_us: micros_or(&written.grace, "snapshots.grace", 0, 3_600_000_000)?,
         quiet_us: micros_or(&written.quiet, "snapshots.quiet", 0, 60_000_000)?,
         keep_revisions: keep as u32,
         excel,
+        replaces_nul,
     })
 }
 

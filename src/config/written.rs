@@ -97,6 +97,7 @@ pub struct Snapshots {
     pub quiet: Option<Text>,
     pub keep_revisions: Option<Spanned<i64>>,
     pub dialects: Option<Spanned<OneOrMany>>,
+    pub nul: Option<Text>,
 }
 
 /// `[dead_letters]`

@@ -10,6 +10,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
+use super::connections::Connections;
 use crate::config::{Format, IngestSockets, socket_path};
 
 /// How often libzmq's own size limit lies above ours: it disconnects the sender, so it is
@@ -34,16 +35,22 @@ pub enum Received {
 }
 
 impl Receiver {
-    /// Binds the sockets.
+    /// Binds the sockets. Their connections, which somebody has to watch, are `most` at a time.
     ///
     /// # Errors
     /// A sentence that names the address.
-    pub fn bind(context: &zmq::Context, config: &IngestSockets) -> Result<Self, String> {
+    pub fn bind(
+        context: &zmq::Context,
+        config: &IngestSockets,
+        most: usize,
+    ) -> Result<(Connections, Self), String> {
+        let mut connections = Connections::new("events", most, |m| &m.event_connections);
         let mut sockets = Vec::with_capacity(config.bind.len());
         for address in &config.bind {
             let socket = context.socket(zmq::PULL).map_err(|e| e.to_string())?;
             let limit = config.max_message.saturating_mul(HARD_LIMIT_FACTOR);
-            let configure = || {
+            let mut configure = || {
+                connections.watch(context, &socket)?;
                 socket.set_rcvhwm(config.receive_high_water_mark)?;
                 socket.set_maxmsgsize(i64::try_from(limit).unwrap_or(i64::MAX))?;
                 socket.set_ipv6(true)?;
@@ -57,7 +64,8 @@ impl Receiver {
             let bound = bind(&socket, "ingest.zmq.bind", address)?;
             sockets.push((socket, bound.into()));
         }
-        Ok(Self { sockets, format: config.format, max_message: config.max_message })
+        let (format, max_message) = (config.format, config.max_message);
+        Ok((connections, Self { sockets, format, max_message }))
     }
 
     /// The addresses that are bound.

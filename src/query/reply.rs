@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use sketches::top::Frequent;
 
 use super::folded::{Folded, folded_json, folded_wire};
+use crate::config::shortened;
 use crate::event::timestamp;
 use crate::ingest::wire;
 use crate::output::Cell;
@@ -22,9 +23,11 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A failure.
+    /// A failure. What it quotes of a question is cut.
     pub fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: hint.into() }
+        let [message, hint] =
+            [message.into(), hint.into()].map(|text: String| shortened(&text).into_owned());
+        Self { code, message, hint }
     }
 
     /// Bytes that are neither JSON nor protobuf.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
+use crate::ingest::connections::Serial;
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -18,6 +19,8 @@ use crate::metrics::Metrics;
 pub struct Envelope {
     /// The name that the socket gave to the client.
     pub client: Vec<u8>,
+    /// The connection that the question came by.
+    pub connection: Option<Serial>,
     /// The frames between the client's name and the body.
     pub route: Vec<zmq::Message>,
     /// The question or answer itself.
@@ -38,9 +41,10 @@ pub enum Delivery {
     Gone,
 }
 
-/// What waits for one client; never nothing.
+/// What waits for one client, on one connection; never nothing.
 struct Lane {
     client: Vec<u8>,
+    connection: Option<Serial>,
     answers: VecDeque<Envelope>,
     questions: VecDeque<Envelope>,
     bytes: usize,
@@ -65,6 +69,12 @@ impl Envelope {
 }
 
 impl Lane {
+    /// Whether it is where an envelope belongs. A client that came back waits for nothing that
+    /// was meant for its former connection.
+    fn is_of(&self, envelope: &Envelope) -> bool {
+        self.client == envelope.client && self.connection == envelope.connection
+    }
+
     fn is_empty(&self) -> bool {
         self.answers.is_empty() && self.questions.is_empty()
     }
@@ -90,7 +100,7 @@ impl Outbox {
 
     /// Sends an answer, or keeps it until its turn.
     pub fn answer(&mut self, answer: Envelope, send: impl Fn(Envelope) -> Delivery) {
-        let waits = |lane: &Lane| lane.client == answer.client && !lane.answers.is_empty();
+        let waits = |lane: &Lane| lane.is_of(&answer) && !lane.answers.is_empty();
         if self.lanes.iter().any(waits) {
             return self.keep(answer, |lane| &mut lane.answers);
         }
@@ -103,7 +113,7 @@ impl Outbox {
 
     /// Gives a new question back, unless something waits for its client: then it is kept.
     pub fn admit(&mut self, question: Envelope) -> Option<Envelope> {
-        if self.lanes.iter().all(|lane| lane.client != question.client) {
+        if !self.lanes.iter().any(|lane| lane.is_of(&question)) {
             return Some(question);
         }
         self.keep(question, |lane| &mut lane.questions);
@@ -111,10 +121,11 @@ impl Outbox {
     }
 
     fn keep(&mut self, new: Envelope, queue: fn(&mut Lane) -> &mut VecDeque<Envelope>) {
-        let at = self.lanes.iter().position(|lane| lane.client == new.client);
+        let at = self.lanes.iter().position(|lane| lane.is_of(&new));
         let at = at.unwrap_or_else(|| {
             let (answers, questions) = (VecDeque::new(), VecDeque::new());
-            self.lanes.push_back(Lane { client: new.client.clone(), answers, questions, bytes: 0 });
+            let (client, connection) = (new.client.clone(), new.connection);
+            self.lanes.push_back(Lane { client, connection, answers, questions, bytes: 0 });
             self.lanes.len() - 1
         });
         self.lanes[at].bytes += new.bytes();
@@ -205,8 +216,9 @@ mod tests {
     use super::*;
 
     fn envelope(client: &str, body: &str) -> Envelope {
-        let (client, body) = (client.into(), body.into());
-        Envelope { client, route: Vec::new(), body, asked: Stopwatch::start(), has_waited: false }
+        let (client, body, route) = (client.into(), body.into(), Vec::new());
+        let (connection, asked) = (Some(1), Stopwatch::start());
+        Envelope { client, connection, route, body, asked, has_waited: false }
     }
 
     fn bodies(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<String> {
@@ -288,6 +300,22 @@ mod tests {
         assert_eq!(deliver(&mut outbox, 99), ["1", "2", "0", "1", "2", "3", "4", "5", "6"]);
         assert_eq!(bodies(outbox.take_questions()), ["3"]);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn who_came_back_does_not_wait_for_what_was_meant_for_its_former_connection() {
+        let (mut outbox, metrics) = outbox(100);
+        let again = |body| Envelope { connection: Some(2), ..envelope("a", body) };
+        outbox.answer(envelope("a", "1"), Delivery::Later);
+        assert!(outbox.admit(envelope("a", "2")).is_none());
+        assert!(outbox.admit(again("3")).is_some());
+        outbox.answer(again("3"), |_| Delivery::Sent);
+        outbox.deliver(|answer| match answer.connection {
+            Some(1) => Delivery::Gone,
+            _ => Delivery::Sent,
+        });
+        assert!(outbox.is_empty());
+        assert_eq!(metrics.answers_unwanted.get(), 1);
     }
 
     #[test]

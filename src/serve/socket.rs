@@ -3,6 +3,7 @@
 //! room for one, so that the rest waits with its sender. What a client cannot be sent because
 //! it does not read waits in the [`Outbox`].
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +12,15 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::clients::Clients;
 use super::outbox::{Delivery, Envelope, Outbox};
 use super::respond::{Responder, Wait, WaitsFor};
 use crate::clock::Stopwatch;
 use crate::config::QuerySockets;
+use crate::ingest::connections::Connections;
 use crate::ingest::socket::{WakeUp, Waker, bind, wake_up};
 use crate::limits;
+use crate::metrics::Metrics;
 use crate::query::Failure;
 
 /// A question that waits for events, so that no worker has to.
@@ -30,6 +34,17 @@ const WAITING_POLL_MS: i64 = 2;
 
 /// How long a stop waits for clients to take their answers, and then for the network to do so.
 const STOP_LINGER: Duration = Duration::from_secs(1);
+
+/// The property of a message that names the descriptor of its connection.
+const DESCRIPTOR: &str = "__fd";
+
+/// What the socket had.
+enum Heard {
+    Nothing,
+    /// An empty message, which a socket with the option PROBE_ROUTER sends when it has connected.
+    Greeting,
+    Question(Envelope),
+}
 
 /// What a worker made of a question.
 enum Done {
@@ -53,23 +68,35 @@ struct Kept {
 
 /// A bound question socket.
 pub struct QuerySocket {
+    // In this order: the monitor of a socket must outlive it.
     socket: zmq::Socket,
+    clients: RefCell<Clients>,
     addresses: Vec<String>,
     workers: usize,
 }
 
 impl QuerySocket {
-    /// Binds the socket.
+    /// Binds the socket, which takes `most` connections.
     ///
     /// # Errors
     /// A sentence that names the address.
-    pub fn bind(context: &zmq::Context, config: &QuerySockets) -> Result<Self, String> {
+    pub fn bind(
+        context: &zmq::Context,
+        config: &QuerySockets,
+        most: usize,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, String> {
+        let mut connections = Connections::new("questions", most, |m| &m.question_connections);
         let socket = context.socket(zmq::ROUTER).map_err(|e| e.to_string())?;
-        let configure = || {
+        let mut configure = || {
+            connections.watch(context, &socket)?;
             socket.set_maxmsgsize(limits::MAX_QUESTION_BYTES as i64 * 16)?;
             socket.set_ipv6(true)?;
             // A client that is gone or does not read is an error, and not silence.
             socket.set_router_mandatory(true)?;
+            // A client that comes back by the name that it chose is heard, although the end of its
+            // former connection was not seen yet, or never will be.
+            socket.set_router_handover(true)?;
             socket.set_sndhwm(limits::ANSWERS_UNDER_WAY)?;
             socket.set_linger(STOP_LINGER.as_millis() as i32)
         };
@@ -78,7 +105,8 @@ impl QuerySocket {
         for address in &config.bind {
             addresses.push(bind(&socket, "query.zmq.bind", address)?);
         }
-        Ok(Self { socket, addresses, workers: config.workers })
+        let clients = RefCell::new(Clients::new(connections, Arc::clone(metrics)));
+        Ok(Self { socket, clients, addresses, workers: config.workers })
     }
 
     /// The addresses that are bound.
@@ -143,6 +171,7 @@ impl QuerySocket {
     /// Sends answers, takes questions, or waits for either.
     fn turn(&self, responder: &Responder, channels: &Channels, kept: &mut Kept, wake_up: &WakeUp) {
         let Channels { questions_out, done_in } = channels;
+        self.clients.borrow_mut().update();
         kept.outbox.deliver(|answer| self.send(answer));
         done_in.try_iter().for_each(|done| self.take_done(responder, done, kept));
         let Kept { waiting, outbox } = kept;
@@ -158,7 +187,11 @@ impl QuerySocket {
         let has_room = room() >= 2;
         if has_room {
             let (held, new) = (outbox.next_question(), self.receive());
-            let is_idle = held.is_none() && new.is_none();
+            let is_idle = held.is_none() && matches!(new, Heard::Nothing);
+            let new = match new {
+                Heard::Question(question) => Some(question),
+                Heard::Greeting | Heard::Nothing => None,
+            };
             let new = new.and_then(|question| outbox.admit(question));
             for question in held.into_iter().chain(new) {
                 let _ = questions_out.send(question);
@@ -171,6 +204,8 @@ impl QuerySocket {
         if has_room {
             items.push(self.socket.as_poll_item(zmq::POLLIN));
         }
+        let clients = self.clients.borrow();
+        items.extend(clients.poll_items());
         let nothing_waits = waiting.is_empty() && outbox.is_empty();
         // An interrupted wait is a short wait.
         let _ = zmq::poll(&mut items, if nothing_waits { 50 } else { WAITING_POLL_MS });
@@ -191,19 +226,29 @@ impl QuerySocket {
         }
     }
 
-    /// Takes a question from the socket, if one is there.
-    fn receive(&self) -> Option<Envelope> {
+    /// Takes what the socket has, if anything. An error is as good as nothing: the next turn
+    /// looks again.
+    fn receive(&self) -> Heard {
+        self.try_receive().unwrap_or(Heard::Nothing)
+    }
+
+    fn try_receive(&self) -> zmq::Result<Heard> {
         let mut frame = zmq::Message::new();
-        self.socket.recv(&mut frame, zmq::DONTWAIT).ok()?;
+        self.socket.recv(&mut frame, zmq::DONTWAIT)?;
         let client = frame.to_vec();
         let mut route = Vec::with_capacity(1);
-        self.socket.recv(&mut frame, 0).ok()?;
+        self.socket.recv(&mut frame, 0)?;
         while frame.get_more() {
             route.push(std::mem::replace(&mut frame, zmq::Message::new()));
-            self.socket.recv(&mut frame, 0).ok()?;
+            self.socket.recv(&mut frame, 0)?;
+        }
+        if route.is_empty() && frame.is_empty() {
+            return Ok(Heard::Greeting);
         }
         let (body, asked) = (frame.to_vec(), Stopwatch::start());
-        Some(Envelope { client, route, body, asked, has_waited: false })
+        let descriptor = frame.gets(DESCRIPTOR).and_then(|number| number.parse().ok());
+        let connection = descriptor.and_then(|d| self.clients.borrow_mut().note(&client, d));
+        Ok(Heard::Question(Envelope { client, connection, route, body, asked, has_waited: false }))
     }
 
     fn refuse(
@@ -220,6 +265,9 @@ impl QuerySocket {
     /// Sends an answer where its client takes one. The first frame decides: libzmq takes a
     /// message whole or not at all.
     fn send(&self, answer: Envelope) -> Delivery {
+        if !self.clients.borrow_mut().is_there(&answer.client, answer.connection) {
+            return Delivery::Gone;
+        }
         match self.socket.send(answer.client.as_slice(), zmq::SNDMORE | zmq::DONTWAIT) {
             Ok(()) => {}
             Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => return Delivery::Later(answer),

@@ -6,14 +6,34 @@
 //!
 //! `exact` is what PostgreSQL's `COPY … (FORMAT csv, HEADER)` reads: null is an empty field,
 //! the empty string `""`. A field that is `\.` is quoted, as PostgreSQL does it itself. Two
-//! things remain that no quoting helps: PostgreSQL has no text with U+0000, and psql's
-//! `\copy` before version 18 takes a line `\.` within a quoted field for the end of the file
+//! things remain that no quoting helps: PostgreSQL has no text with U+0000, so that U+FFFD stands
+//! for it unless `snapshots.nul` says otherwise ([`replace_nuls`]), and psql's `\copy` before
+//! version 18 takes a line `\.` within a quoted field for the end of the file
 //! (the server's `COPY` does not).
 
 use crate::output::Cell;
 
 /// Ends a record.
 pub const END: &str = "\r\n";
+
+/// Puts U+FFFD in the place of each U+0000. Returns in how many cells there were some.
+pub fn replace_nuls(cells: &mut [Cell]) -> u64 {
+    let replace = |text: &mut String| {
+        let has = text.as_bytes().contains(&0);
+        if has {
+            *text = text.replace('\0', "\u{fffd}");
+        }
+        has
+    };
+    let replaced = cells.iter_mut().filter_map(|cell| match cell {
+        Cell::Text(text) => replace(text).then_some(()),
+        Cell::Items(items) => {
+            items.iter_mut().fold(false, |any, item| replace(&mut item.item) | any).then_some(())
+        }
+        _ => None,
+    });
+    replaced.count() as u64
+}
 
 /// Appends a header.
 pub fn put_names<'a>(names: impl Iterator<Item = &'a str>, out: &mut String) {
@@ -50,6 +70,11 @@ pub fn put_text(text: &str, out: &mut String) {
         out.push_str(text);
         return;
     }
+    put_quoted(text, out);
+}
+
+/// Appends a field in quotes.
+pub fn put_quoted(text: &str, out: &mut String) {
     out.push('"');
     for (at, piece) in text.split('"').enumerate() {
         if at > 0 {
@@ -120,6 +145,16 @@ mod tests {
                 { "value": "\"ä", "count": 2, "lower": 1, "upper": 2 },
             ])
         );
+    }
+
+    #[test]
+    fn a_nul_becomes_what_every_reader_can_hold() {
+        let item = Frequent { item: "\0".to_owned(), lower: 1, upper: 1 };
+        let mut cells = [text("a\0b\0"), text("ab"), Cell::Items(vec![item]), Cell::Null];
+        assert_eq!(replace_nuls(&mut cells), 2);
+        let list = "\"[[\"\"\u{fffd}\"\",1,1]]\"";
+        assert_eq!(exact(&cells), format!("a\u{fffd}b\u{fffd},ab,{list},\r\n"));
+        assert_eq!(replace_nuls(&mut cells), 0);
     }
 
     #[test]

@@ -71,7 +71,8 @@ mod tests {
 
     fn rule(zone: &str) -> Rule {
         let (grace_us, quiet_us) = (3_600_000_000, 60_000_000);
-        let snapshots = Snapshots { grace_us, quiet_us, keep_revisions: 2, excel: false };
+        let snapshots =
+            Snapshots { grace_us, quiet_us, keep_revisions: 2, excel: false, replaces_nul: true };
         Rule::new(&TimeZone::get(zone).unwrap(), &snapshots)
     }
 

@@ -146,7 +146,12 @@ impl Exporter {
         let published = match described.filter(|m| m.is_same_content(&draft.manifest)) {
             Some(manifest) => draft.confirm(&target, manifest)?,
             None => {
-                draft.manifest.revision = newest + 1;
+                draft.manifest.revision = files::next_revision(newest).ok_or_else(|| {
+                    let name = Name { day: order.day, revision: newest, kind: Kind::Exact };
+                    let path = folder.join(name.text());
+                    let path = path.display();
+                    Failure::Failed(format!("no revision can follow {path}; move it away"))
+                })?;
                 draft.commit(&target)?
             }
         };
@@ -179,7 +184,7 @@ impl Exporter {
         let (mut hash, mut bytes, mut count) = (Sha256::new(), 0, 0u64);
         let mut line = String::new();
         csv::put_names(columns.list().iter().map(|c| c.name.as_str()), &mut line);
-        let mut cells = Vec::new();
+        let (mut cells, mut replaced) = (Vec::new(), 0);
         let mut rows = reader.rows(registered.number, order.day, &[]);
         let mut folded = vec![Folded::default(); summary.aggregates.len()];
         loop {
@@ -200,6 +205,9 @@ impl Exporter {
             columns.fill(order.day, key, &row, finisher, &mut cells);
             columns.count_folded(&row, &mut folded);
             count += 1;
+            if self.config.snapshots.replaces_nul {
+                replaced += csv::replace_nuls(&mut cells);
+            }
             line.clear();
             csv::put_exact(&cells, &mut line);
             if let Some(excel) = &mut excel {
@@ -224,6 +232,7 @@ impl Exporter {
             sketches: manifest::describe_sketches(summary, &folded),
             files: Vec::new(),
             excel_cells_cut: 0,
+            nul_cells_replaced: replaced,
         };
         Ok(Draft { exact, excel, manifest })
     }

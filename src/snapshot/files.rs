@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use crate::event::{date, parse_date};
 
+/// The greatest number of a revision; a greater one in a name was not given by us.
+const LAST_REVISION: u32 = 999_999_999;
+
 /// What a published file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -56,8 +59,13 @@ impl Name {
         };
         let name = Self { day: parse_date(day)?, revision: revision.parse().ok()?, kind };
         // One name, one text: no signs, no leading zeros, no part 1 spelled out.
-        (name.text() == text).then_some(name)
+        (name.text() == text && name.revision <= LAST_REVISION).then_some(name)
     }
+}
+
+/// The revision after one; none after the last.
+pub fn next_revision(revision: u32) -> Option<u32> {
+    revision.checked_add(1).filter(|next| *next <= LAST_REVISION)
 }
 
 /// `DATE.csv`, the link that names the newest revision.
@@ -145,6 +153,12 @@ mod tests {
             "2026-11-20.r+1.csv",
             "2026-11-20.r1.excel.1.csv",
             "2026-11-20.r99999999999.csv",
+            "2026-11-20.r4294967295.csv",
+            "2026-11-20.r4294967294.json",
+            "2026-11-20.r1000000000.csv",
+            "2026-11-20.r1.excel.4294967296.csv",
+            "9999-99-99.r1.csv",
+            "-999-01-01.r1.csv",
             "2026-13-20.r1.csv",
             "notes.txt",
             "ääääääääää.r1.csv",

@@ -48,6 +48,9 @@ pub struct Manifest {
     pub files: Vec<ManifestFile>,
     /// Cells of the dialect `excel` that were cut to what a spreadsheet takes.
     pub excel_cells_cut: u64,
+    /// Cells in which U+FFFD stands for U+0000.
+    #[serde(default)]
+    pub nul_cells_replaced: u64,
 }
 
 /// A column.

@@ -260,12 +260,13 @@ impl Publisher {
         let metrics = &self.parts.metrics;
         match &result {
             Ok(None) => {}
-            Ok(Some(Published { summary, revision, rows, path, .. })) => {
+            Ok(Some(Published { summary, revision, rows, path, nul_cells_replaced, .. })) => {
                 self.failed_us.remove(&id);
                 match revision {
                     None => metrics.snapshots_unchanged.add(1),
                     Some(revision) => {
                         metrics.snapshots.add(1);
+                        metrics.nul_cells_replaced.add(*nul_cells_replaced);
                         let path = path.display();
                         tracing::info!(summary, revision, rows, complete, %path, "published");
                     }

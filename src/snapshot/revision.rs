@@ -41,6 +41,8 @@ pub struct Published {
     pub excel: Vec<PathBuf>,
     /// Rows of the exact file.
     pub rows: u64,
+    /// Cells in which U+FFFD stands for U+0000.
+    pub nul_cells_replaced: u64,
     /// Whether the day has ended, and its grace.
     pub complete: bool,
 }
@@ -115,6 +117,7 @@ impl Target<'_> {
             path: self.path(manifest.revision, Kind::Exact),
             excel: manifest.excel_files().map(|name| self.folder.join(name)).collect(),
             rows: manifest.rows,
+            nul_cells_replaced: manifest.nul_cells_replaced,
             complete: manifest.complete,
         }
     }

@@ -151,7 +151,7 @@ impl Drop for TestServer {
 }
 
 /// Waits until the counters of a server, which `ask` asks, are as they should be.
-fn wait_until(ask: impl Fn(&str) -> Value, what: &str, holds: impl Fn(&Value) -> bool) {
+pub fn wait_until(ask: impl Fn(&str) -> Value, what: &str, holds: impl Fn(&Value) -> bool) {
     let begun = Instant::now();
     loop {
         let stats = ask(r#"{"get":"stats"}"#);

@@ -4,37 +4,22 @@
 //! and `false` in the columns that are said to have them: only there it is known that no
 //! text is meant.
 
-use std::io::{BufRead, Chain, Read, Take};
+use std::io::BufRead;
 
 use anyhow::{Context, bail};
 
+use super::csv_record::{Record, Records};
+use super::input::Outcome;
 use crate::cli::table::{counted, printable};
 use crate::limits;
-
-/// A row of our own behind the last one: where it does not come back as a row, a quote that
-/// was never closed has swallowed it, and all that came before it.
-const END: &[u8] = b"\n\0end\0";
 
 /// Bytes of a bad row that are shown.
 const SHOWN: usize = 1000;
 
-/// What came of a row.
-#[derive(Debug, PartialEq)]
-pub enum Outcome {
-    /// It is in the line.
-    Row,
-    /// It cannot be sent, and why; the next one can.
-    Bad(String),
-    /// There are no more.
-    End,
-}
-
 /// Reads the rows of one file.
 pub struct CsvRows<R> {
-    /// Limited to a row that a server could take, or a quote that is never closed would have
-    /// the rest of the file brought into memory.
-    reader: csv::Reader<Take<Chain<R, &'static [u8]>>>,
-    record: csv::ByteRecord,
+    records: Records<R>,
+    record: Record,
     file: String,
     rows: u64,
     columns: Vec<Column>,
@@ -53,30 +38,26 @@ impl<R: BufRead> CsvRows<R> {
     /// # Errors
     /// Where there is none, two columns have one name, or one of `bools` is no column.
     pub fn new(reader: R, file: &str, bools: &[String]) -> anyhow::Result<Self> {
-        // Rows of other lengths are judged here, so that one of them does not end it all.
-        let reader = reader.chain(END).take(limits::MAX_MESSAGE_BYTES);
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(reader);
-        let header = reader.byte_headers().with_context(|| format!("{file}:1: no CSV header"))?;
-        let header = header.clone();
-        let is_cut = reader.get_ref().limit() == 0;
-        let names: Vec<&[u8]> = header.iter().collect();
-        if names == [&END[1..]] {
+        let (mut records, mut record) = (Records::new(reader), Record::default());
+        let read = records.read(&mut record);
+        if !read.with_context(|| format!("{file}:1: no CSV header"))? {
             bail!("{file}: is empty; expected a CSV header with the names of the fields");
         }
-        for (at, name) in names.iter().enumerate() {
-            let shown = String::from_utf8_lossy(name);
-            if name.ends_with(END) || is_cut {
-                bail!("{file}:1: a quote in the header is never closed; close it");
-            }
+        let at = format!("{file}:{}", record.line);
+        if let Some(why) = record.broken {
+            bail!("{at}: the header {why}; mend it");
+        }
+        let names: Vec<&[u8]> = record.cells().collect();
+        for (column, name) in names.iter().enumerate() {
             if name.is_empty() {
-                bail!("{file}:1: column {} has no name; give it one", at + 1);
+                bail!("{at}: column {} has no name; give it one", column + 1);
             }
-            if names[..at].contains(name) {
-                bail!("{file}:1: two columns are named \"{shown}\"; rename one");
+            if names[..column].contains(name) {
+                bail!("{at}: two columns are named \"{}\"; rename one", shown(name));
             }
         }
         if let Some(missing) = bools.iter().find(|b| !names.contains(&b.as_bytes())) {
-            bail!("{file}:1: no column is named \"{missing}\", which --bool says");
+            bail!("{at}: no column is named \"{missing}\", which --bool says");
         }
         let column = |name: &&[u8]| {
             let mut member = Vec::new();
@@ -85,7 +66,7 @@ impl<R: BufRead> CsvRows<R> {
             Column { member, is_bool: bools.iter().any(|b| b.as_bytes() == *name) }
         };
         let columns = names.iter().map(column).collect();
-        Ok(Self { reader, record: csv::ByteRecord::new(), file: file.to_owned(), rows: 0, columns })
+        Ok(Self { records, record, file: file.to_owned(), rows: 0, columns })
     }
 
     /// Writes the next row as one line.
@@ -94,32 +75,25 @@ impl<R: BufRead> CsvRows<R> {
     /// Where the file cannot be read, or a row is longer than any server would take.
     pub fn next_row(&mut self, line: &mut Vec<u8>) -> anyhow::Result<Outcome> {
         line.clear();
-        self.reader.get_mut().set_limit(limits::MAX_MESSAGE_BYTES);
-        let more = self.reader.read_byte_record(&mut self.record);
+        let more = self.records.read(&mut self.record);
         if !more.with_context(|| format!("{}: cannot be read as CSV", self.file))? {
-            // The end did not come back: the row before this one has it.
-            return Ok(Outcome::End);
-        }
-        if self.record.len() == 1 && self.record[0] == END[1..] {
             return Ok(Outcome::End);
         }
         self.rows += 1;
-        if self.reader.get_ref().limit() == 0 {
+        if self.record.length > limits::MAX_MESSAGE_BYTES {
             let most = limits::MAX_MESSAGE_BYTES / 1_000_000;
             bail!("{}: longer than {most} MB; is a quote never closed?", self.place());
         }
-        if self.record.iter().next_back().is_some_and(|cell| cell.ends_with(END)) {
-            let why = "a quote is opened in it and never closed, so that the rest of the file \
-                       belongs to it";
+        if let Some(why) = self.record.broken {
             return Ok(Outcome::Bad(why.to_owned()));
         }
-        let (cells, columns) = (self.record.len(), self.columns.len());
+        let (cells, columns) = (self.record.cells().len(), self.columns.len());
         if cells != columns {
             let cells = counted(cells as u64, "cell");
             return Ok(Outcome::Bad(format!("has {cells}, the header has {columns}")));
         }
         line.push(b'{');
-        for (Column { member, is_bool }, cell) in self.columns.iter().zip(&self.record) {
+        for (Column { member, is_bool }, cell) in self.columns.iter().zip(self.record.cells()) {
             if cell.is_empty() {
                 continue;
             }
@@ -136,29 +110,24 @@ impl<R: BufRead> CsvRows<R> {
             }
         }
         line.push(b'}');
-        Ok(Outcome::Row)
+        Ok(Outcome::Record)
     }
 
-    /// File and number of the row that was read last. (Lines are not counted: cells may
-    /// hold some, and ends of lines differ.)
+    /// File, line and number of the row that was read last.
     pub fn place(&self) -> String {
-        format!("{}, row {}", self.file, self.rows)
+        format!("{}:{}, row {}", self.file, self.record.line, self.rows)
     }
 
-    /// The row that was read last, as CSV, for people to look at; cut where it is long.
+    /// How the row that was read last is written, for people to look at; cut where it is long.
     pub fn shown(&self) -> String {
-        let mut row = csv::WriterBuilder::new().flexible(true).from_writer(Vec::new());
-        // Memory takes everything.
-        let _ = row.write_byte_record(&self.record);
-        let row = row.into_inner().unwrap_or_default();
-        shown(row.trim_ascii_end())
+        shown(self.record.written())
     }
 }
 
 /// A text to look at; cut where it is long.
 pub(super) fn shown(text: &[u8]) -> String {
     let cut = printable(&String::from_utf8_lossy(&text[..text.len().min(SHOWN)]));
-    if text.len() > SHOWN { format!("{cut} … ({} bytes)", text.len()) } else { cut }
+    if text.len() > SHOWN { format!("{cut} …") } else { cut }
 }
 
 /// Whether a text is a number by JSON's grammar: `-12.5e3`, not `007`, `.5` or `+1`.
@@ -211,7 +180,7 @@ mod tests {
         let (mut all, mut line) = (Vec::new(), Vec::new());
         loop {
             match rows.next_row(&mut line)? {
-                Outcome::Row => {
+                Outcome::Record => {
                     all.push(format!("{} {}", rows.place(), String::from_utf8(line.clone())?));
                 }
                 Outcome::Bad(why) => {
@@ -228,11 +197,11 @@ mod tests {
 
     #[test]
     fn cells_become_members() {
-        let text = "\u{feff}code,text,n\r\n85123A,\"a \"\"b\"\", c\",-6\r\n007,,17850.0\r\n\"two\nlines\",\\,1e5\r\n";
+        let text = "code,text,n\r\n85123A,\"a \"\"b\"\", c\",-6\r\n007,,17850.0\r\n\"two\nlines\",\\,1e5\r\n";
         let expected = [
-            r#"f.csv, row 1 {"code":"85123A","text":"a \"b\", c","n":-6}"#,
-            r#"f.csv, row 2 {"code":"007","n":17850.0}"#,
-            r#"f.csv, row 3 {"code":"two\u000alines","text":"\\","n":1e5}"#,
+            r#"f.csv:2, row 1 {"code":"85123A","text":"a \"b\", c","n":-6}"#,
+            r#"f.csv:3, row 2 {"code":"007","n":17850.0}"#,
+            r#"f.csv:4, row 3 {"code":"two\u000alines","text":"\\","n":1e5}"#,
         ];
         assert_eq!(convert(text).unwrap(), expected);
     }
@@ -255,7 +224,7 @@ mod tests {
         assert!(message("a,a\n1,2\n").contains("two columns are named \"a\""));
         assert!(message("a,\n1,2\n").contains("column 2 has no name"));
         assert!(message("").contains("is empty"));
-        assert!(message("a,\"b\n1,2\n").contains("a quote in the header is never closed"));
+        assert!(message("a,\"b\n1,2\n").contains("the header has a quote that is opened"));
         let missing = format!("{:#}", convert_with("a\n1\n", &["b"]).unwrap_err());
         assert!(missing.contains("no column is named \"b\""), "{missing}");
     }
@@ -264,10 +233,10 @@ mod tests {
     fn a_bad_row_is_passed_over() {
         let rows = convert("a,b\n1,2\n1\n\n1,\"x,\ny\",3\n3,4").unwrap();
         let expected = [
-            r#"f.csv, row 1 {"a":1,"b":2}"#,
-            r"f.csv, row 2 has 1 cell, the header has 2: 1",
-            r#"f.csv, row 3 has 3 cells, the header has 2: 1,"x,\ny",3"#,
-            r#"f.csv, row 4 {"a":3,"b":4}"#,
+            r#"f.csv:2, row 1 {"a":1,"b":2}"#,
+            r"f.csv:3, row 2 has 1 cell, the header has 2: 1",
+            r#"f.csv:5, row 3 has 3 cells, the header has 2: 1,"x,\ny",3"#,
+            r#"f.csv:7, row 4 {"a":3,"b":4}"#,
         ];
         assert_eq!(rows, expected);
     }
@@ -277,7 +246,7 @@ mod tests {
         for end in ["\"open", "\"", "\"a\"\"", "\"a\n3,4\n5,6\n"] {
             let rows = convert(&format!("a,b\n1,2\n3,{end}")).unwrap();
             assert_eq!(rows.len(), 2, "{rows:?}");
-            assert!(rows[1].starts_with("f.csv, row 2 a quote is opened"), "{rows:?}");
+            assert!(rows[1].starts_with("f.csv:3, row 2 has a quote that is opened"), "{rows:?}");
         }
         // Quotes that open nothing, and ends of all kinds.
         for end in ["5\" pipe", "\"x\n\"", "\"x\"\n", "x\r\n", "x\r", "", "\n\n"] {
@@ -290,14 +259,14 @@ mod tests {
     fn a_quote_that_is_never_closed_does_not_fill_the_memory() {
         use std::io::{BufReader, Read};
         for (text, expected) in [
-            ("a,b\n1,2\n3,\"", "f.csv, row 2: longer than 128 MB; is a quote never closed?"),
-            ("a,\"b", "f.csv:1: a quote in the header is never closed; close it"),
+            ("a,b\n1,2\n3,\"", "f.csv:3, row 2: longer than 128 MB; is a quote never closed?"),
+            ("a,\"b", "f.csv:1: the header is longer than any server would take; mend it"),
         ] {
             let endless = text.as_bytes().chain(std::io::repeat(b'x').take(300_000_000));
             let mut rows = CsvRows::new(BufReader::new(endless), "f.csv", &[]);
             let error = loop {
                 match rows.as_mut().map(|rows| rows.next_row(&mut Vec::new())) {
-                    Ok(Ok(Outcome::Row)) => {}
+                    Ok(Ok(Outcome::Record)) => {}
                     Ok(Ok(other)) => panic!("{other:?}"),
                     Ok(Err(error)) => break error.to_string(),
                     Err(error) => break error.to_string(),
@@ -311,11 +280,11 @@ mod tests {
     fn only_columns_that_are_said_to_be_have_bools() {
         let text = "ok,text\ntrue,true\nFALSE,FALSE\n1,\nyes,\n,x\n";
         let expected = [
-            r#"f.csv, row 1 {"ok":true,"text":"true"}"#,
-            r#"f.csv, row 2 {"ok":false,"text":"FALSE"}"#,
-            r#"f.csv, row 3 {"ok":1}"#,
-            r#"f.csv, row 4 {"ok":"yes"}"#,
-            r#"f.csv, row 5 {"text":"x"}"#,
+            r#"f.csv:2, row 1 {"ok":true,"text":"true"}"#,
+            r#"f.csv:3, row 2 {"ok":false,"text":"FALSE"}"#,
+            r#"f.csv:4, row 3 {"ok":1}"#,
+            r#"f.csv:5, row 4 {"ok":"yes"}"#,
+            r#"f.csv:6, row 5 {"text":"x"}"#,
         ];
         assert_eq!(convert_with(text, &["ok"]).unwrap(), expected);
     }

@@ -1,10 +1,12 @@
 //! `summarizer send`: feeds files, or the standard input, to a server.
 //!
-//! In: lines of JSON (`input`) or rows of CSV (`csv_rows`). They are gathered into
+//! In: events in JSON (`events`) or rows of CSV (`csv_rows`) of files (`input`). They are gathered into
 //! messages ([`batch`]) and handed over ([`push`]). Out: a line that says how much.
 
 pub mod batch;
+mod csv_record;
 mod csv_rows;
+mod events;
 mod input;
 pub mod push;
 
@@ -21,23 +23,24 @@ use super::{mention, say};
 use crate::clock::Stopwatch;
 use crate::config::parse_micros;
 use batch::{Batch, Form};
-use csv_rows::{CsvRows, Outcome};
-use input::Input;
+use csv_rows::CsvRows;
+use events::Events;
+use input::{Input, Outcome};
 use push::{Pusher, SEND_HIGH_WATER_MARK};
 
-/// Bad rows or lines that are shown; the others are counted.
+/// Bad rows or events that are shown; the others are counted.
 const SHOWN: u64 = 5;
 
 /// Feed files or the standard input to a server
 ///
-/// Files hold one JSON object per line, or CSV with a header (--csv), plain or gzip. It
-/// ends when everything was handed over to the server's side of the connection.
+/// Files hold JSON objects, by line, over several or in an array, or CSV with a header (--csv);
+/// plain or gzip. It ends when everything was handed over to the server's side of the connection.
 ///
 /// What becomes of it there, the server counts: summarizer query '{"get":"stats"}' has
 /// events_accepted, events_refused and, for each reason, refused.REASON.
 ///
-/// A row or line that has no form as an event is passed over and shown on stderr; at the
-/// end, the exit code is then 1.
+/// What has no form as an event is passed over and shown on stderr, with its file and line; at
+/// the end, the exit code is then 1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  \
     summarizer send --to tcp://127.0.0.1:5555 events.ndjson.gz\n  \
@@ -50,7 +53,7 @@ pub struct Args {
     /// What to send the events as
     #[arg(long, value_enum, default_value_t = Form::Json)]
     pub format: Form,
-    /// Most lines or rows in one message; a message waits until it is full or the input ends
+    /// Most events in one message; a message waits until it is full or the input ends
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
     /// The files are CSV: numbers are sent as numbers, empty cells not at all
@@ -64,10 +67,10 @@ pub struct Args {
     /// and not texts, for a field of type bool; may be given several times
     #[arg(long = "bool", value_name = "COLUMN", requires = "csv")]
     pub bools: Vec<String>,
-    /// Stop after so many lines or rows
+    /// Stop after so many events
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// At most so many lines or rows per second
+    /// At most so many events per second
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
     /// How long to wait for a server that is not there
@@ -94,9 +97,9 @@ pub(super) fn time(text: &str) -> Result<Duration, String> {
 /// What was sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Sent {
-    /// Lines or rows. Whether they are events, the server says.
+    /// Events. Whether it takes them, the server says.
     pub events: u64,
-    /// Lines or rows that were passed over, since they could not be sent.
+    /// What was passed over, since it is no event.
     pub skipped: u64,
     /// Messages.
     pub messages: u64,
@@ -117,8 +120,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if std::io::stdout().is_terminal() {
         let what = args.unit();
         mention(format!(
-            "sent {} in {}, {}, in {seconds:.1} s: {rate:.0} {what}s/s",
+            "sent {}{} in {}, {}, in {seconds:.1} s: {rate:.0} {what}s/s",
             counted(events, what),
+            passed_over(skipped),
             counted(messages, "message"),
             counted(bytes, "byte")
         ));
@@ -132,7 +136,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if skipped > 0 {
         bail!(
             "{} could not be sent and {} passed over; mend and send what is shown above",
-            counted(skipped, args.unit()),
+            match args.csv {
+                true => counted(skipped, "row"),
+                false => format!("{} of what should be events", skipped),
+            },
             if skipped == 1 { "was" } else { "were" }
         );
     }
@@ -142,7 +149,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 impl Args {
     /// What is counted here.
     fn unit(&self) -> &'static str {
-        if self.csv { "row" } else { "line" }
+        if self.csv { "row" } else { "event" }
     }
 }
 
@@ -156,9 +163,13 @@ pub fn send(args: &Args) -> anyhow::Result<Sent> {
     let mut outcome = Ok(());
     for file in &files {
         let opened = Input::open(file, &sender.bar);
-        outcome = opened.and_then(|input| match args.csv {
-            true => sender.send_csv(input, &args.bools),
-            false => sender.send_lines(input),
+        outcome = opened.and_then(|input| match (&input.other, args.csv) {
+            (Some(why), _) => {
+                sender.skip(&format!("{}:1", input.name), why, None);
+                Ok(())
+            }
+            (None, true) => sender.send_csv(input, &args.bools),
+            (None, false) => sender.send_events(input),
         });
         if outcome.is_err() || sender.is_done() {
             break;
@@ -190,7 +201,7 @@ struct Sender {
     rate: Option<u64>,
     /// Those taken, also if they wait in the batch.
     taken: u64,
-    /// `line` or `row`.
+    /// `event` or `row`.
     unit: &'static str,
     sent: Sent,
     since: Stopwatch,
@@ -222,11 +233,20 @@ impl Sender {
         self.taken >= self.limit
     }
 
-    fn send_lines(&mut self, mut input: Input) -> anyhow::Result<()> {
-        let (mut line, mut row) = (Vec::new(), 0);
-        while !self.is_done() && input.next_line(&mut line)? {
+    fn send_events(&mut self, mut input: Input) -> anyhow::Result<()> {
+        let name = input.name.clone();
+        let (mut events, mut row) = (Events::new(input.reader(), &name), 0);
+        while !self.is_done() {
+            let outcome = events.next_event()?;
+            // What is none has a number too: the others keep their ids when it is mended.
             row += 1;
-            self.take(&line, &input.name, row, || input.place())?;
+            match outcome {
+                Outcome::Record => self.take(events.taken(), &name, row, || events.place())?,
+                Outcome::Bad(why) => {
+                    self.skip(&events.place(), &why, Some(&csv_rows::shown(events.taken())));
+                }
+                Outcome::End => break,
+            }
         }
         Ok(())
     }
@@ -240,8 +260,8 @@ impl Sender {
             // A bad row has a number too: the others keep their ids when it is mended.
             row += 1;
             match outcome {
-                Outcome::Row => self.take(&line, &name, row, || rows.place())?,
-                Outcome::Bad(why) => self.skip(&rows.place(), &why, &rows.shown()),
+                Outcome::Record => self.take(&line, &name, row, || rows.place())?,
+                Outcome::Bad(why) => self.skip(&rows.place(), &why, Some(&rows.shown())),
                 Outcome::End => break,
             }
         }
@@ -249,10 +269,12 @@ impl Sender {
     }
 
     /// Passes over what cannot be sent; the first few are shown.
-    fn skip(&mut self, place: &str, why: &str, what: &str) {
+    fn skip(&mut self, place: &str, why: &str, what: Option<&str>) {
         self.sent.skipped += 1;
         if self.sent.skipped <= SHOWN {
-            self.bar.suspend(|| mention(format!("{place}: {why}: {what}")));
+            let what = what.filter(|what| !what.is_empty());
+            let what = what.map_or(String::new(), |what| format!(": {what}"));
+            self.bar.suspend(|| mention(format!("{place}: {why}{what}")));
         } else if self.sent.skipped == SHOWN + 1 {
             let unit = self.unit;
             self.bar
@@ -278,7 +300,7 @@ impl Sender {
         }
         match self.batch.add(line) {
             Ok(()) => self.taken += 1,
-            Err(why) => self.skip(&place(), &why, &csv_rows::shown(line)),
+            Err(why) => self.skip(&place(), &why, Some(&csv_rows::shown(line))),
         }
         self.with_id = with_id;
         Ok(())
@@ -302,7 +324,8 @@ impl Sender {
         if self.sent.messages.is_multiple_of(64) || self.rate.is_some() {
             let rate = self.sent.events as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
             let count = counted(self.sent.events, self.unit);
-            self.bar.set_message(format!("{count}, {rate:.0}/s"));
+            let passed_over = passed_over(self.sent.skipped);
+            self.bar.set_message(format!("{count}{passed_over}, {rate:.0}/s"));
         }
         Ok(())
     }
@@ -313,6 +336,14 @@ impl Sender {
         self.sent.seconds = self.since.elapsed().as_secs_f64();
         self.bar.finish_and_clear();
         (self.sent, finished)
+    }
+}
+
+/// Behind how many were sent: how many were not.
+fn passed_over(skipped: u64) -> String {
+    match skipped {
+        0 => String::new(),
+        skipped => format!(" ({skipped} more could not be)"),
     }
 }
 

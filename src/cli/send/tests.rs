@@ -29,18 +29,18 @@ fn file(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
 }
 
 #[test]
-fn lines_are_grouped_unchanged_over_files() {
+fn events_are_grouped_unchanged_over_files() {
     let folder = tempfile::tempdir().unwrap();
     let one = file(&folder, "one", "{\"a\":1}\nbroken {\n\n{\"a\":3}\n");
     let two = file(&folder, "two", "{\"a\":4}\n{\"a\":5}");
     let (outcome, messages) = sent(&["--batch", "2", &one, &two]);
-    let expected = ["{\"a\":1}\nbroken {", "{\"a\":3}\n{\"a\":4}", "{\"a\":5}"];
+    let expected = ["{\"a\":1}\n{\"a\":3}", "{\"a\":4}\n{\"a\":5}"];
     assert_eq!(messages, expected);
     let outcome = outcome.unwrap();
-    assert_eq!((outcome.events, outcome.messages), (5, 3));
+    assert_eq!((outcome.events, outcome.skipped, outcome.messages), (4, 1, 2));
     assert_eq!(outcome.bytes, expected.iter().map(|m| m.len() as u64).sum::<u64>());
     let (_, messages) = sent(&["--batch", "2", "--limit", "3", &one, &two]);
-    assert_eq!(messages, ["{\"a\":1}\nbroken {", "{\"a\":3}"]);
+    assert_eq!(messages, ["{\"a\":1}\n{\"a\":3}", "{\"a\":4}"]);
 }
 
 #[test]
@@ -56,13 +56,10 @@ fn rows_get_ids_that_differ_between_files() {
         format!("{{\"id\":\"{two}:1\",\"a\":\"q\\\"\"}}"),
     ];
     assert_eq!(messages, expected);
-    let lines = file(&folder, "l", "{}\n {\"a\":1}\nnone");
+    let lines = file(&folder, "l", "{}\nnone\n {\"a\":1}\n");
     let (_, messages) = sent(&["--id", "row", "--batch", "1", &lines]);
-    let expected = [
-        format!("{{\"id\":\"{lines}:1\"}}"),
-        format!("{{\"id\":\"{lines}:2\",\"a\":1}}"),
-        "none".into(),
-    ];
+    let expected =
+        [format!("{{\"id\":\"{lines}:1\"}}"), format!("{{\"id\":\"{lines}:3\",\"a\":1}}")];
     assert_eq!(messages, expected);
 }
 

@@ -116,9 +116,9 @@ fn the_dialect_for_spreadsheets_is_split_and_added_later_too() {
     let published = publish(&world, &order(true, true)).unwrap().unwrap();
     assert_eq!((published.revision, published.excel.len()), (None, 2));
     let second = world.text("2026-11-20.r2.excel.2.csv");
-    assert!(second.starts_with("\u{feff}day,site,price,views,cost,users,users_error,latency_p50"));
+    assert!(second.starts_with("\u{feff}\"day\",\"site\",\"price\",\"views\",\"cost\",\"users\""));
     let first = world.text("2026-11-20.r2.excel.csv");
-    assert!(first.contains("2026-11-20,'=1,1.00,1,"), "{first}");
+    assert!(first.contains("2026-11-20,\"'=1\",1.00,1,"), "{first}");
     assert!(first.contains("\"'=cmd, \"\"x\"\"\""), "{first}");
     let manifest = Manifest::from_json(world.text("2026-11-20.r2.json").as_bytes()).unwrap();
     assert_eq!(
@@ -144,6 +144,68 @@ fn what_is_missing_or_damaged_is_published_again() {
     std::fs::write(folder.join("2026-11-20.r2.json"), "{").unwrap();
     assert_eq!(revision(&world, &order(true, false)), Some(3));
     assert!(world.text("2026-11-20.csv").contains(",b,"));
+}
+
+#[test]
+fn no_name_of_a_file_ends_a_publication() {
+    let mut world = world();
+    assert_eq!(revision(&world, &order(true, false)), Some(1));
+    let folder = world.folder.path().join("snapshots/sites");
+    let copy = |from: &str, to: &str| {
+        for kind in ["csv", "json"] {
+            let name = |revision: &str| folder.join(format!("2026-11-20.{revision}.{kind}"));
+            std::fs::copy(name(from), name(to)).unwrap();
+        }
+    };
+    for strange in ["r4294967295", "r4294967294", "r1000000000", "r18446744073709551615", "r0"] {
+        copy("r1", strange);
+    }
+    world.put(DAY, &site("b"), 5, DayRecord::default());
+    assert_eq!(revision(&world, &order(true, false)), Some(2));
+    assert!(world.text("2026-11-20.csv").contains(",b,1.00,5,"));
+    // Where no number is left there is a way on, and nothing is lost.
+    copy("r2", "r999999999");
+    world.put(DAY, &site("b"), 6, DayRecord::default());
+    let Err(Failure::Failed(error)) = publish(&world, &order(true, false)) else { panic!() };
+    assert!(error.ends_with("r999999999.csv; move it away"), "{error}");
+    for kind in ["csv", "json"] {
+        std::fs::remove_file(folder.join(format!("2026-11-20.r999999999.{kind}"))).unwrap();
+    }
+    assert_eq!(revision(&world, &order(true, false)), Some(3));
+}
+
+#[test]
+fn a_manifest_of_any_content_ends_no_publication() {
+    let mut world = world();
+    assert_eq!(revision(&world, &order(true, true)), Some(1));
+    let path = world.folder.path().join("snapshots/sites/2026-11-20.r1.json");
+    let whole: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let most = u64::MAX;
+    for (at, (key, value)) in [
+        ("revision", serde_json::json!(u32::MAX)),
+        ("revision", serde_json::json!(most)),
+        ("bytes", serde_json::json!(most)),
+        ("rows", serde_json::json!(most)),
+        ("events", serde_json::json!(-1)),
+        ("day", serde_json::json!("9999-99-99")),
+        ("checkpoint", serde_json::json!(1e300)),
+        ("files", serde_json::json!([{"name": "../../../x", "dialect": "excel"}])),
+        ("files", serde_json::json!([])),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut manifest = whole.clone();
+        manifest[key] = value;
+        let name = format!("2026-11-20.r{}.json", at + 1);
+        manifest["revision"] = match key {
+            "revision" => manifest[key].clone(),
+            _ => (at + 1).into(),
+        };
+        std::fs::write(path.with_file_name(name), manifest.to_string()).unwrap();
+        world.put(DAY, &site("b"), 100 + at as i64, DayRecord::default());
+        assert_eq!(revision(&world, &order(true, true)), Some(at as u32 + 2), "{key}");
+    }
 }
 
 #[test]

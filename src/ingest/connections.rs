@@ -1,0 +1,278 @@
+//! The connections of our sockets, as libzmq tells of them: how many there are, which ended, and
+//! an end to those beyond the limit. libzmq itself takes as many as come, until no file can be
+//! opened any more.
+//!
+//! In: the events of the sockets' monitors. Out: the number of connections as a gauge, those that
+//! were refused as a counter, and a [`Serial`] for each.
+
+use std::collections::HashMap;
+use std::net::TcpStream;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use crate::clock::Stopwatch;
+use crate::limits;
+use crate::metrics::{Gauge, Metrics};
+
+/// Which connection of a socket, of all that it has had. Numbers of descriptors come again.
+pub type Serial = u64;
+
+/// What is asked of a monitor.
+const EVENTS: [zmq::SocketEvent; 3] =
+    [zmq::SocketEvent::ACCEPTED, zmq::SocketEvent::DISCONNECTED, zmq::SocketEvent::MONITOR_STOPPED];
+
+/// Longest that a socket may take to be gone once it is closed: more than any lingers.
+const CLOSING: Duration = Duration::from_secs(5);
+
+/// A socket's monitor.
+struct Monitor {
+    events: zmq::Socket,
+    has_stopped: bool,
+}
+
+/// The connections of one or several sockets that share a limit. The sockets are to be closed
+/// before it is dropped.
+pub struct Connections {
+    /// `events` or `questions`.
+    what: &'static str,
+    most: usize,
+    gauge: fn(&Metrics) -> &Gauge,
+    monitors: Vec<Monitor>,
+    /// By monitor and descriptor: what two monitors tell has no order.
+    open: HashMap<(usize, RawFd), Serial>,
+    ended: Vec<Serial>,
+    next: Serial,
+    warned: Option<Stopwatch>,
+}
+
+impl Connections {
+    /// Takes `most` connections.
+    pub fn new(what: &'static str, most: usize, gauge: fn(&Metrics) -> &Gauge) -> Self {
+        let (monitors, open, ended) = Default::default();
+        Self { what, most, gauge, monitors, open, ended, next: 0, warned: None }
+    }
+
+    /// Sets a socket up for connections that are watched, before it is bound.
+    ///
+    /// # Errors
+    /// What libzmq says.
+    pub fn watch(&mut self, context: &zmq::Context, socket: &zmq::Socket) -> zmq::Result<()> {
+        let (idle, interval, count) = limits::KEEPALIVE;
+        socket.set_tcp_keepalive(1)?;
+        socket.set_tcp_keepalive_idle(idle)?;
+        socket.set_tcp_keepalive_intvl(interval)?;
+        socket.set_tcp_keepalive_cnt(count)?;
+        let place = format!("inproc://connections-{}-{}", self.what, self.monitors.len());
+        let mask = EVENTS.iter().fold(0, |mask, event| mask | i32::from(event.to_raw()));
+        socket.monitor(&place, mask)?;
+        let monitor = context.socket(zmq::PAIR)?;
+        // An event that is not read yet must never keep libzmq's thread waiting.
+        monitor.set_rcvhwm(0)?;
+        monitor.set_linger(0)?;
+        monitor.connect(&place)?;
+        self.monitors.push(Monitor { events: monitor, has_stopped: false });
+        Ok(())
+    }
+
+    /// For `zmq::poll`.
+    pub fn poll_items(&self) -> impl Iterator<Item = zmq::PollItem<'_>> {
+        self.monitors.iter().map(|monitor| monitor.events.as_poll_item(zmq::POLLIN))
+    }
+
+    /// The connection of a socket, by its place among those that are watched, that has a
+    /// descriptor now.
+    pub fn serial(&self, socket: usize, descriptor: RawFd) -> Option<Serial> {
+        self.open.get(&(socket, descriptor)).copied()
+    }
+
+    /// Notes what has happened, ends connections that are too many, and gives those that ended.
+    pub fn update(&mut self, metrics: &Metrics) -> impl Iterator<Item = Serial> {
+        let mut refused = 0;
+        let mut changed = false;
+        for at in 0..self.monitors.len() {
+            while let Ok(frames) = self.monitors[at].events.recv_multipart(zmq::DONTWAIT) {
+                let Some((event, descriptor)) = frames.first().and_then(|f| read_event(f)) else {
+                    continue;
+                };
+                changed = true;
+                if event == zmq::SocketEvent::ACCEPTED.to_raw() {
+                    self.next += 1;
+                    self.ended.extend(self.open.insert((at, descriptor), self.next));
+                    if self.open.len() > self.most {
+                        refused += u64::from(shut_down(descriptor));
+                    }
+                } else if event == zmq::SocketEvent::DISCONNECTED.to_raw() {
+                    self.ended.extend(self.open.remove(&(at, descriptor)));
+                } else {
+                    self.monitors[at].has_stopped = true;
+                }
+            }
+        }
+        if changed {
+            (self.gauge)(metrics).set(self.open.len() as i64);
+        }
+        if refused > 0 {
+            metrics.connections_refused.add(refused);
+            self.warn(metrics.connections_refused.get());
+        }
+        self.ended.drain(..)
+    }
+
+    /// Watches until the sockets are closed.
+    pub fn run(mut self, metrics: &Metrics) {
+        while !self.monitors.iter().all(|monitor| monitor.has_stopped) {
+            let mut items: Vec<zmq::PollItem<'_>> = self.poll_items().collect();
+            // An interrupted wait is a short wait.
+            if matches!(zmq::poll(&mut items, -1), Err(zmq::Error::ETERM)) {
+                return;
+            }
+            self.update(metrics).for_each(drop);
+        }
+    }
+
+    fn warn(&mut self, refused: u64) {
+        let every = Duration::from_secs(limits::LOG_EVERY_SECONDS as u64);
+        if self.warned.is_none_or(|watch| watch.elapsed() >= every) {
+            self.warned = Some(Stopwatch::start());
+            tracing::warn!(
+                refused,
+                limit = self.most,
+                "too many connections for {}: new ones are ended; close those that are not used, \
+                 or raise the limit of open files (ulimit -n, or LimitNOFILE of the unit)",
+                self.what
+            );
+        }
+    }
+}
+
+impl Drop for Connections {
+    /// Waits until the sockets are gone, which takes libzmq a moment: its threads would stand still
+    /// for ever with an event that nobody can be told any more.
+    fn drop(&mut self) {
+        for Monitor { events, has_stopped } in &mut self.monitors {
+            let _ = events.set_rcvtimeo(CLOSING.as_millis() as i32);
+            while !*has_stopped {
+                match events.recv_multipart(0) {
+                    Ok(frames) => {
+                        let event = frames.first().and_then(|frame| read_event(frame));
+                        let stopped = zmq::SocketEvent::MONITOR_STOPPED.to_raw();
+                        *has_stopped = event.is_some_and(|(event, _)| event == stopped);
+                    }
+                    Err(zmq::Error::EINTR) => {}
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+}
+
+/// Number and descriptor of an event.
+fn read_event(frame: &[u8]) -> Option<(u16, RawFd)> {
+    let (event, value) = frame.split_first_chunk()?;
+    Some((u16::from_ne_bytes(*event), RawFd::from_ne_bytes(*value.first_chunk()?)))
+}
+
+/// Ends a connection that libzmq has accepted, which then sees it closed. False: it is gone.
+///
+/// libzmq may have closed it meanwhile and its number may stand for something else. So the number
+/// serves only to have a descriptor of our own, which goes on standing for the same thing, and
+/// what that is is looked at: a file or one of this program's pairs of sockets is left alone. Another
+/// connection that was accepted just now may be hit; it is too many as well, or its peer
+/// connects again.
+fn shut_down(descriptor: RawFd) -> bool {
+    let Some(ours) = copy(descriptor) else { return false };
+    let stream = TcpStream::from(ours);
+    if stream.local_addr().is_ok() {
+        return stream.shutdown(std::net::Shutdown::Both).is_ok();
+    }
+    let stream = UnixStream::from(OwnedFd::from(stream));
+    // What is accepted at a path bears its name.
+    let accepted = stream.local_addr().is_ok_and(|at| !at.is_unnamed());
+    accepted && stream.shutdown(std::net::Shutdown::Both).is_ok()
+}
+
+/// Another descriptor for what a number stands for.
+#[allow(unsafe_code)]
+fn copy(descriptor: RawFd) -> Option<OwnedFd> {
+    if descriptor < 0 {
+        return None;
+    }
+    // SAFETY: it is a number (not -1) that the system is asked to copy, in one call that fails where
+    // nothing is open by it. Nothing is read, written or closed through the borrowed one.
+    unsafe { BorrowedFd::borrow_raw(descriptor) }.try_clone_to_owned().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsRawFd;
+
+    use super::*;
+
+    fn gauge(metrics: &Metrics) -> &Gauge {
+        &metrics.event_connections
+    }
+
+    /// Updates until it is as it should be; gives what ended meanwhile.
+    fn until(
+        connections: &mut Connections,
+        metrics: &Metrics,
+        holds: impl Fn(&Metrics) -> bool,
+    ) -> Vec<Serial> {
+        let (begun, mut ended) = (Stopwatch::start(), Vec::new());
+        while !holds(metrics) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "{metrics:?}");
+            ended.extend(connections.update(metrics));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        ended
+    }
+
+    #[test]
+    fn those_beyond_the_limit_are_ended_and_others_may_come_then() {
+        let (context, metrics) = (zmq::Context::new(), Metrics::default());
+        let mut connections = Connections::new("events", 2, gauge);
+        let folder = tempfile::tempdir().unwrap();
+        let socket = context.socket(zmq::PULL).unwrap();
+        connections.watch(&context, &socket).unwrap();
+        socket.bind("tcp://127.0.0.1:*").unwrap();
+        let address = socket.get_last_endpoint().unwrap().unwrap();
+        let path = folder.path().join("in");
+        socket.bind(&format!("ipc://{}", path.display())).unwrap();
+        let connect = || TcpStream::connect(address.strip_prefix("tcp://").unwrap()).unwrap();
+        let first = connect();
+        until(&mut connections, &metrics, |m| m.event_connections.get() == 1);
+        let _second = UnixStream::connect(&path).unwrap();
+        until(&mut connections, &metrics, |m| m.event_connections.get() == 2);
+        let refused =
+            [UnixStream::from(OwnedFd::from(connect())), UnixStream::connect(&path).unwrap()];
+        until(&mut connections, &metrics, |m| {
+            m.connections_refused.get() == 2 && m.event_connections.get() == 2
+        });
+        for mut refused in refused {
+            // Whatever libzmq had said before, it has an end.
+            let _ = std::io::Read::read_to_end(&mut refused, &mut Vec::new());
+        }
+        drop(first);
+        let ended = until(&mut connections, &metrics, |m| m.event_connections.get() == 1);
+        assert_eq!(ended, [1]);
+        let _third = connect();
+        until(&mut connections, &metrics, |m| m.event_connections.get() == 2);
+        assert_eq!(metrics.connections_refused.get(), 2);
+        // It ends with its sockets.
+        let watching = std::thread::spawn(move || connections.run(&metrics));
+        drop(socket);
+        watching.join().unwrap();
+    }
+
+    #[test]
+    fn nothing_but_a_connection_is_ended() {
+        let file = tempfile::tempfile().unwrap();
+        let (pair, other) = UnixStream::pair().unwrap();
+        for descriptor in [file.as_raw_fd(), pair.as_raw_fd(), -1, RawFd::MAX] {
+            assert!(!shut_down(descriptor), "{descriptor}");
+        }
+        std::io::Write::write_all(&mut &pair, b"x").unwrap();
+        drop(other);
+    }
+}

@@ -1,0 +1,112 @@
+//! More connections than there are descriptors for: the store keeps its share, those who were
+//! there are served, and new ones are once the others go.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod support;
+
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+use support::process::{PROGRAM, Process, config};
+use support::{PATIENCE, ask, wait_until};
+
+/// Idle connections to each socket, of a process that may open so many files.
+const IDLE: usize = 220;
+const FILES: &str = "256";
+
+/// The command that serves `folder/s.toml` with a limit of open files.
+fn limited(folder: &Path, files: &str) -> Command {
+    let mut command = Command::new("prlimit");
+    command.arg(format!("--nofile={files}:{files}")).args([PROGRAM, "serve", "-c"]);
+    command.arg(folder.join("s.toml")).env_remove("RUST_LOG");
+    command
+}
+
+/// Sends events over a connection that stays.
+fn push(socket: &zmq::Socket, from: i64, to: i64) {
+    for i in from..to {
+        let event = json!({ "ts": 1_795_000_000 + i, "page": format!("p{}", i % 10), "n": i });
+        socket.send(event.to_string().as_str(), 0).unwrap();
+    }
+}
+
+#[test]
+fn idle_connections_take_no_descriptor_from_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path()) + "[checkpoint]\ninterval = \"100ms\"\n";
+    std::fs::write(folder.path().join("s.toml"), &text).unwrap();
+    let process = Process::of(&mut limited(folder.path(), FILES), folder.path());
+    let context = zmq::Context::new();
+    let sender = context.socket(zmq::PUSH).unwrap();
+    sender.connect(&process.events).unwrap();
+    push(&sender, 0, 1000);
+    // Who asks over a connection that was there before is answered all the time.
+    let place = folder.path().join("ask");
+    let asker = context.socket(zmq::REQ).unwrap();
+    asker.set_rcvtimeo(PATIENCE.as_millis() as i32).unwrap();
+    asker.connect(&format!("ipc://{}", place.display())).unwrap();
+    let stats = |question: &str| -> Value {
+        asker.send(question, 0).unwrap();
+        serde_json::from_slice(&asker.recv_bytes(0).expect("an answer")).unwrap()
+    };
+    wait_until(stats, "accepted", |s| s["events_accepted"] == 1000);
+
+    let port = process.events.strip_prefix("tcp://").unwrap();
+    let senders: Vec<_> = (0..IDLE).map(|_| TcpStream::connect(port).unwrap()).collect();
+    let askers: Vec<_> = (0..IDLE).filter_map(|_| UnixStream::connect(&place).ok()).collect();
+    let most = 48;
+    let expected = (senders.len() + askers.len() - 2 * most) as u64;
+    wait_until(stats, "refused", |s| s["connections_refused"].as_u64() >= Some(expected));
+    for round in 1..=5 {
+        push(&sender, round * 1000, (round + 1) * 1000);
+        let stored = (round + 1) * 1000;
+        wait_until(stats, "stored", |s| s["stored_sequence"] == stored);
+    }
+    let now = stats(r#"{"get":"stats"}"#);
+    assert_eq!(now["checkpoints_failed"], 0, "{now:#}");
+    for gauge in ["event_connections", "question_connections"] {
+        assert!(now[gauge].as_u64().unwrap() <= most as u64, "{now:#}");
+    }
+    // While some are left, libzmq does not turn in circles over connections that it cannot take.
+    let open = std::fs::read_dir(format!("/proc/{}/fd", process.child.id())).unwrap().count();
+    assert!(open < 256, "{open} of {FILES}");
+
+    drop((senders, askers));
+    wait_until(stats, "free", |s| s["event_connections"] == 1 && s["question_connections"] == 1);
+    let answer = process.ask(r#"{"summary":"pages"}"#);
+    assert_eq!(answer["rows"][0][0], 6000);
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    let process = Process::start(folder.path(), &text);
+    let answer = ask(&context, &format!("ipc://{}", place.display()), r#"{"summary":"pages"}"#);
+    assert_eq!(answer["rows"], json!([[6000, 5999 * 3000]]));
+    drop(process);
+}
+
+#[test]
+fn too_few_descriptors_are_said_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.toml"), config(folder.path())).unwrap();
+    for files in ["16", "24", "64"] {
+        let mut command = limited(folder.path(), files);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let begun = std::time::Instant::now();
+        let code = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break status.code();
+            }
+            if begun.elapsed() > PATIENCE / 4 {
+                child.kill().unwrap();
+                panic!("it runs with {files} descriptors");
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        };
+        let said = std::io::read_to_string(child.stderr.take().unwrap()).unwrap();
+        assert_eq!((code, said.lines().count()), (Some(1), 1), "{files}: {said}");
+        assert!(said.contains(&format!("may open {files} files")), "{said}");
+    }
+}
