@@ -106,7 +106,7 @@ impl Server {
         let mut lock = DataLock::take(&config.data_dir)?;
         let folder = config.data_dir.join("store");
         Origin::expect_store(&config.data_dir, &folder).map_err(ServerError)?;
-        let store = Store::open(&folder).map_err(fail)?;
+        let store = Store::open(&folder, descriptors.store).map_err(fail)?;
         let database = store.database().map_err(fail)?;
         let (identity, seed) = (random()?, random()?);
         let identity = || format!("{identity:016x}");

@@ -176,7 +176,7 @@ impl Rows {
         let row = &self.batch.rows[at];
         let mut writer = row_text::Writer::default();
         for (&place, value) in row.name.iter().zip(&row.value) {
-            if writer.len() > most {
+            if writer.bytes() > most {
                 break;
             }
             let name = self.batch.names.get(place as usize).map_or(&b"?"[..], Vec::as_slice);

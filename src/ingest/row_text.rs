@@ -60,7 +60,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Bytes that were written.
-    pub fn len(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         self.text.len()
     }
 

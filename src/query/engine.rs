@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use serde_json::Value;
 
+use super::deadline::{Answers, Deadline};
 use super::folded::all_folded;
 use super::plan::{Column, QuestionPlan, distinct_columns};
 use super::reply::{Answer, Failure};
@@ -26,7 +27,7 @@ use crate::output::{Cell, Finisher, key_cell};
 use crate::partition::{Plan, plan::shard_of};
 use crate::row::{GroupKey, Groups, Layout, State};
 use crate::sequencer::{Request, Residences};
-use crate::shard::{ShardAnswer, ShardQuestion, TableId};
+use crate::shard::{ShardQuestion, TableId};
 use crate::store::{Database, Reader, Registry, Store, StoreError};
 
 /// Times that a question starts over before it gives up.
@@ -34,9 +35,6 @@ const MAX_STARTS: usize = 20;
 
 /// Stored rows between two looks at the time.
 const CHECK_EVERY: u64 = 1024;
-
-/// Longest time between two looks at whether the server is stopping.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// What answers questions; one per thread is cheap, all share the same parts.
 #[derive(Clone)]
@@ -69,13 +67,6 @@ pub struct Engine {
     pub stop: Arc<AtomicBool>,
 }
 
-/// How long an answer may take: so long, but no longer than the server runs.
-struct Deadline<'a> {
-    watch: Stopwatch,
-    limit: Duration,
-    stop: &'a AtomicBool,
-}
-
 /// What is left to one of several questions.
 struct Budget<'a> {
     /// Rows that those before it have read.
@@ -83,61 +74,12 @@ struct Budget<'a> {
     deadline: &'a Deadline<'a>,
 }
 
-/// The shards' answers to one question, one of each.
-type Answers = Receiver<Option<ShardAnswer>>;
-
 /// When something was gathered, and of which events.
 pub(super) struct Gathered {
     /// Microseconds since 1970.
     pub as_of_us: i64,
     /// Sequence number after the last event.
     pub sequence: u64,
-}
-
-impl Deadline<'_> {
-    /// An error where it is over.
-    fn check(&self) -> Result<(), Failure> {
-        if self.stop.load(Ordering::Relaxed) {
-            return Err(Failure::stopping());
-        }
-        if self.watch.elapsed() < self.limit {
-            return Ok(());
-        }
-        let message = format!("no answer within {} ms", self.limit.as_millis());
-        let hint = "ask for fewer days or keys, or raise timeout_ms";
-        Err(Failure::new("timeout", message, hint))
-    }
-
-    /// Sends to a queue that may be full.
-    fn send<T>(&self, out: &Sender<T>, mut message: T) -> Result<(), Failure> {
-        loop {
-            message = match out.send_timeout(message, LOOK_EVERY) {
-                Ok(()) => return Ok(()),
-                Err(SendTimeoutError::Timeout(message)) => message,
-                Err(SendTimeoutError::Disconnected(_)) => return Err(Failure::stopping()),
-            };
-            self.check()?;
-        }
-    }
-
-    /// Waits for the answer of a shard, but not while `database` is closing.
-    fn receive(
-        &self,
-        answers: &Answers,
-        database: &Database,
-    ) -> Result<Option<ShardAnswer>, Failure> {
-        loop {
-            let left = self.limit.saturating_sub(self.watch.elapsed());
-            match answers.recv_timeout(left.min(LOOK_EVERY)) {
-                Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Timeout) => {
-                    self.check()?;
-                    database.check_open()?;
-                }
-                Err(RecvTimeoutError::Disconnected) => return Err(Failure::stopping()),
-            }
-        }
-    }
 }
 
 impl From<StoreError> for Failure {

@@ -3,6 +3,7 @@
 //! with what [`folded`] tells);
 //! [`sets`] asks several questions at once and puts their sets together.
 
+mod deadline;
 pub mod engine;
 pub mod folded;
 pub mod known;

@@ -317,7 +317,7 @@ mod tests {
     #[test]
     fn a_day_that_leaves_after_a_failure_is_remembered_as_long_as_any() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store")).unwrap();
+        let store = Store::open(&folder.path().join("store"), 100).unwrap();
         let mut days = Days::new(store, vec![1]).unwrap();
         let residences = days.residences();
         let id = TableId { summary: 0, day: 7 };

@@ -86,7 +86,7 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let mut config = config(folder.path());
         change(&mut config);
-        let store = Store::open(&folder.path().join("store")).unwrap();
+        let store = Store::open(&folder.path().join("store"), 100).unwrap();
         let registry = Registry::resolve(&store.database().unwrap(), &config.schema).unwrap();
         Self {
             config: Arc::new(config),

@@ -166,7 +166,7 @@ mod tests {
     fn open(data: &Path, name: &str) -> Result<Origin, String> {
         let store = data.join("store");
         Origin::expect_store(data, &store)?;
-        let store = Store::open(&store).unwrap();
+        let store = Store::open(&store, 100).unwrap();
         let database = store.database().unwrap();
         Origin::of(data, &database, || name.to_owned())
     }
@@ -210,7 +210,7 @@ mod tests {
         let error = open(data, "a").err().unwrap();
         assert!(error.contains("there is no store in"), "{error}");
         // An empty one that was made since.
-        Store::open(&data.join("store")).unwrap();
+        Store::open(&data.join("store"), 100).unwrap();
         let error = open(data, "a").err().unwrap();
         assert!(error.contains("is empty, but there are published days"), "{error}");
         assert!(!data.join(files::ORIGIN).exists());

@@ -22,9 +22,6 @@ use crate::row::codec;
 /// Bytes of decompressed blocks that are kept in memory.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// Files that are held open at once: start-up must not open every file of every day.
-const OPEN_FILES: i32 = 512;
-
 /// How a database is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
@@ -45,8 +42,10 @@ pub struct Database {
 }
 
 impl Database {
-    pub(super) fn open(folder: &Path, access: Access) -> Result<Self, StoreError> {
+    /// Opens it, to hold so many files open at once: start-up must not open those of every day.
+    pub(super) fn open(folder: &Path, access: Access, files: i32) -> Result<Self, StoreError> {
         let mut options = options();
+        options.set_max_open_files(files);
         options.create_if_missing(access == Access::Make);
         let db = match access {
             Access::Read => DB::open_for_read_only(&options, folder, false),
@@ -272,7 +271,6 @@ pub(super) fn options() -> Options {
     options.set_block_based_table_factory(&blocks);
     options.set_compression_type(DBCompressionType::Lz4);
     options.set_bottommost_compression_type(DBCompressionType::Zstd);
-    options.set_max_open_files(OPEN_FILES);
     options.set_skip_stats_update_on_db_open(true);
     options.set_max_background_jobs(2);
     options.set_keep_log_file_num(4);

@@ -11,6 +11,7 @@ mod error;
 pub mod reader;
 pub mod records;
 pub mod registry;
+mod staging;
 mod take_over;
 pub mod writer;
 
@@ -31,12 +32,16 @@ pub use writer::{CheckpointResult, StoreWriter};
 
 pub(crate) use error::advice;
 
+/// Files that a store holds open that is only looked at.
+const LOOK_FILES: i32 = 64;
+
 /// Between two looks at whether everybody has let go of a database that is to be closed.
 const CLOSE_POLL: Duration = Duration::from_millis(1);
 
 /// The store of a data folder, which is opened anew when its database has stopped.
 pub struct Store {
     folder: PathBuf,
+    files: i32,
     /// None: it could not be opened again, not even to be read.
     database: RwLock<Option<Arc<Database>>>,
 }
@@ -47,21 +52,26 @@ impl Store {
         folder.join("CURRENT").exists()
     }
 
-    /// Opens or makes the store in a folder.
+    /// Opens or makes the store in a folder. Of the open files that are its share, four fifths hold
+    /// its tables; the rest is for those that it reads and writes beside them.
     ///
     /// # Errors
     /// Where the folder cannot be used, or was written by another version.
-    pub fn open(folder: &Path) -> Result<Arc<Self>, StoreError> {
+    pub fn open(folder: &Path, open_files: usize) -> Result<Arc<Self>, StoreError> {
         // RocksDB would make a new store around what is left of this one.
         let is_empty = std::fs::read_dir(folder).map_or(true, |mut files| files.next().is_none());
         if !is_empty && !Self::is_in(folder) {
             return Err(StoreError::damaged(folder, "it has files, and no CURRENT among them"));
         }
-        let database = Database::open(folder, Access::Make)?;
-        let store =
-            Self { folder: folder.to_owned(), database: RwLock::new(Some(Arc::new(database))) };
+        let files = i32::try_from(open_files / 5 * 4).unwrap_or(i32::MAX);
+        let database = staging::open(folder, || Database::open(folder, Access::Make, files))?;
+        let store = Self {
+            folder: folder.to_owned(),
+            files,
+            database: RwLock::new(Some(Arc::new(database))),
+        };
         // What an interrupted checkpoint left behind.
-        let _ = std::fs::remove_dir_all(store.staging_folder());
+        let _ = std::fs::remove_dir_all(staging::root(folder));
         Ok(Arc::new(store))
     }
 
@@ -70,17 +80,12 @@ impl Store {
     /// # Errors
     /// See [`Store::open`].
     pub fn open_read_only(folder: &Path) -> Result<Database, StoreError> {
-        Database::open(folder, Access::Read)
+        Database::open(folder, Access::Read, LOOK_FILES)
     }
 
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// Where files of a checkpoint are made before the store takes them over.
-    fn staging_folder(&self) -> PathBuf {
-        self.folder.with_extension("staging")
     }
 
     /// The database as it is open now, for one piece of work: who keeps it while it
@@ -129,13 +134,14 @@ impl Store {
                 std::thread::sleep(CLOSE_POLL);
             }
         }
-        let opened = Database::open(&self.folder, Access::Write).map(Arc::new);
+        let open = || Database::open(&self.folder, Access::Write, self.files);
+        let opened = staging::open(&self.folder, open).map(Arc::new);
         *place = match &opened {
             Ok(database) => {
                 metrics.store_reopened.add(1);
                 Some(Arc::clone(database))
             }
-            Err(_) => Database::open(&self.folder, Access::Read).ok().map(Arc::new),
+            Err(_) => Database::open(&self.folder, Access::Read, self.files).ok().map(Arc::new),
         };
         opened
     }

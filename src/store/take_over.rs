@@ -29,34 +29,49 @@ pub(super) struct TakeOver<'a> {
     pub(super) stop: &'a AtomicBool,
 }
 
+/// Why it cannot be said that the store holds a checkpoint.
+pub(super) enum Failure {
+    /// It does not hold it. It can be tried again, with everything that has changed since.
+    NotTaken(StoreError),
+    /// The store could not be opened again before the program was to stop. Its files must stay,
+    /// since the next start may need them.
+    Unknown(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::NotTaken(error)
+    }
+}
+
 impl TakeOver<'_> {
     /// Has the store take over the files of a checkpoint, all of them or none.
     ///
     /// # Errors
-    /// Where the store does not hold the checkpoint. It can be tried again, with everything
-    /// that has changed since.
-    pub(super) fn run(&self, files: Vec<PathBuf>, order: &WriteOrder) -> Result<(), StoreError> {
+    /// Where it is not sure that the store holds the checkpoint.
+    pub(super) fn run(&self, files: Vec<PathBuf>, order: &WriteOrder) -> Result<(), Failure> {
         let database = self.store.writable(self.metrics)?;
         let found = database.position()?.checkpoint;
         if found != order.base {
-            return Err(StoreError(format!(
+            let error = StoreError(format!(
                 "the store in {} is at checkpoint {found}, where this program left it at {}: its \
                  folder was replaced; put it back. A stop before that loses the events since",
                 self.store.folder().display(),
                 order.base
-            )));
+            ));
+            return Err(error.into());
         }
         let Err(error) = database.take_over(files) else { return Ok(()) };
         if !database.has_stopped() {
-            return Err(error);
+            return Err(error.into());
         }
         drop(database);
-        if self.is_taken_over(order, &error)? { Ok(()) } else { Err(error) }
+        if self.is_taken_over(order, &error)? { Ok(()) } else { Err(error.into()) }
     }
 
     /// Finds out whether the store holds a checkpoint after all, however long it takes until it
     /// can be opened again.
-    fn is_taken_over(&self, order: &WriteOrder, error: &StoreError) -> Result<bool, StoreError> {
+    fn is_taken_over(&self, order: &WriteOrder, error: &StoreError) -> Result<bool, Failure> {
         tracing::error!(%error, "the store has stopped; it is opened anew");
         let (mut last_tries, mut retry) = (0, FIRST_RETRY);
         loop {
@@ -66,7 +81,7 @@ impl TakeOver<'_> {
                 Err(error) => {
                     last_tries += usize::from(self.stop.load(Ordering::Relaxed));
                     if last_tries > LAST_TRIES {
-                        return Err(error);
+                        return Err(Failure::Unknown(error));
                     }
                     tracing::error!(%error, "the store cannot be opened again; nothing is lost \
                         while the program runs, and it will be tried again");

@@ -14,8 +14,8 @@ use rocksdb::{Options, SstFileWriter};
 
 use super::database::options;
 use super::records::{DayRecord, Position, Record};
-use super::take_over::TakeOver;
-use super::{Store, StoreError};
+use super::take_over::{Failure, TakeOver};
+use super::{Store, StoreError, staging};
 use crate::clock::Stopwatch;
 use crate::metrics::Metrics;
 use crate::shard::{Piece, TableReport};
@@ -130,7 +130,7 @@ struct OpenFile<'a> {
 
 impl<'a> Files<'a> {
     fn new(store: &'a Store, options: &'a Options, number: u64) -> Self {
-        let folder = store.staging_folder().join(number.to_string());
+        let folder = staging::root(&store.folder).join(number.to_string());
         let error = std::fs::create_dir_all(&folder).err();
         let error = error.map(|e| StoreError::of_file(&folder, "cannot be made", &e));
         Self { store, options, folder, open: BTreeMap::new(), finished: BTreeMap::new(), error }
@@ -155,7 +155,7 @@ impl<'a> Files<'a> {
         let writer = match self.open.entry(shard) {
             Entry::Occupied(file) => &mut file.into_mut().writer,
             Entry::Vacant(place) => {
-                let path = self.folder.join(format!("{generation}-{shard}.sst"));
+                let path = self.folder.join(staging::rows_name(generation, shard));
                 let writer = create(self.options, &path)?;
                 &mut place.insert(OpenFile { generation, path, writer }).writer
             }
@@ -181,12 +181,19 @@ impl<'a> Files<'a> {
 
     /// Lets the store take the files over, with the records that belong to them.
     fn commit(mut self, order: &WriteOrder, take_over: &TakeOver<'_>) -> Result<(), StoreError> {
-        let result = match self.error.take() {
+        let completed = match self.error.take() {
             Some(error) => Err(error),
             None => self.complete(order).map_err(|e| self.unwritable(&e)),
         };
-        let result = result.and_then(|paths| take_over.run(paths, order));
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let taken = completed.map_err(Failure::from).and_then(|files| take_over.run(files, order));
+        let (result, is_known) = match taken {
+            Ok(()) => (Ok(()), true),
+            Err(Failure::NotTaken(error)) => (Err(error), true),
+            Err(Failure::Unknown(error)) => (Err(error), false),
+        };
+        if is_known {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
         result
     }
 
@@ -195,7 +202,7 @@ impl<'a> Files<'a> {
         let shards: Vec<usize> = self.open.keys().copied().collect();
         shards.into_iter().try_for_each(|shard| self.finish(shard))?;
         let mut paths: Vec<PathBuf> = std::mem::take(&mut self.finished).into_values().collect();
-        let records = self.folder.join("records.sst");
+        let records = self.folder.join(staging::RECORDS);
         let mut writer = create(self.options, &records)?;
         for (key, value) in entries(order) {
             match value {
@@ -251,7 +258,7 @@ mod tests {
     #[test]
     fn as_many_files_are_open_as_there_are_shards_however_many_checkpoints_failed() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store")).unwrap();
+        let store = Store::open(&folder.path().join("store"), 100).unwrap();
         let options = options();
         let mut files = Files::new(&store, &options, 9);
         for generation in 1..=50 {

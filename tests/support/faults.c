@@ -38,7 +38,7 @@ static int fails(const char *operation, const char *path) {
     if (!c || !__atomic_load_n(&c->armed, __ATOMIC_ACQUIRE) || !strstr(path, c->text)) return 0;
     if (strstr(path, "/LOG")) return 0; /* RocksDB's log for people: nobody minds */
     int call = __atomic_fetch_add(&c->calls, 1, __ATOMIC_ACQ_REL);
-    if (call < c->skip || call >= c->skip + c->fails) return 0;
+    if (call < c->skip || call - c->skip >= c->fails) return 0;
     snprintf(c->operation, sizeof c->operation, "%s", operation);
     __atomic_fetch_add(&c->failed, 1, __ATOMIC_ACQ_REL);
     errno = c->error;
