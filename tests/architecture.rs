@@ -45,7 +45,7 @@ const ABSENCES: [(&str, &[&str]); 15] = [
     ("rand::random", &[]),
     // No lock on the path of a row: shards, rows, keys and batches have none.
     ("Mutex", &["metrics", "query", "snapshot", "serve", "server", "cli"]),
-    ("RwLock", &["sequencer/days", "query", "snapshot", "serve", "server", "cli"]),
+    ("RwLock", &["sequencer/days", "store/mod", "query", "snapshot", "serve", "server", "cli"]),
     // Only the rooms at the edges know files, sockets and the store's library.
     (
         "std::fs",
