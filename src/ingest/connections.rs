@@ -41,6 +41,7 @@ pub struct Connections {
     monitors: Vec<Monitor>,
     /// By monitor and descriptor: what two monitors tell has no order.
     open: HashMap<(usize, RawFd), Serial>,
+    began: Vec<Serial>,
     ended: Vec<Serial>,
     next: Serial,
     warned: Option<Stopwatch>,
@@ -49,8 +50,8 @@ pub struct Connections {
 impl Connections {
     /// Takes `most` connections.
     pub fn new(what: &'static str, most: usize, gauge: fn(&Metrics) -> &Gauge) -> Self {
-        let (monitors, open, ended) = Default::default();
-        Self { what, most, gauge, monitors, open, ended, next: 0, warned: None }
+        let (monitors, open, began, ended) = Default::default();
+        Self { what, most, gauge, monitors, open, began, ended, next: 0, warned: None }
     }
 
     /// Sets a socket up for connections that are watched, before it is bound.
@@ -86,8 +87,12 @@ impl Connections {
         self.open.get(&(socket, descriptor)).copied()
     }
 
-    /// Notes what has happened, ends connections that are too many, and gives those that ended.
-    pub fn update(&mut self, metrics: &Metrics) -> impl Iterator<Item = Serial> {
+    /// Notes what has happened, and ends connections that are too many. Gives those that began
+    /// and those that ended, which may be the same.
+    pub fn update(
+        &mut self,
+        metrics: &Metrics,
+    ) -> (impl Iterator<Item = Serial>, impl Iterator<Item = Serial>) {
         let mut refused = 0;
         let mut changed = false;
         for at in 0..self.monitors.len() {
@@ -98,6 +103,7 @@ impl Connections {
                 changed = true;
                 if event == zmq::SocketEvent::ACCEPTED.to_raw() {
                     self.next += 1;
+                    self.began.push(self.next);
                     self.ended.extend(self.open.insert((at, descriptor), self.next));
                     if self.open.len() > self.most {
                         refused += u64::from(shut_down(descriptor));
@@ -116,7 +122,7 @@ impl Connections {
             metrics.connections_refused.add(refused);
             self.warn(metrics.connections_refused.get());
         }
-        self.ended.drain(..)
+        (self.began.drain(..), self.ended.drain(..))
     }
 
     /// Watches until the sockets are closed.
@@ -127,7 +133,7 @@ impl Connections {
             if matches!(zmq::poll(&mut items, -1), Err(zmq::Error::ETERM)) {
                 return;
             }
-            self.update(metrics).for_each(drop);
+            let _ = self.update(metrics);
         }
     }
 
@@ -222,7 +228,7 @@ mod tests {
         let (begun, mut ended) = (Stopwatch::start(), Vec::new());
         while !holds(metrics) {
             assert!(begun.elapsed() < Duration::from_secs(60), "{metrics:?}");
-            ended.extend(connections.update(metrics));
+            ended.extend(connections.update(metrics).1);
             std::thread::sleep(Duration::from_millis(1));
         }
         ended

@@ -29,6 +29,8 @@ pub struct Envelope {
     pub asked: Stopwatch,
     /// Whether it has been where questions wait, and is to be answered as things are.
     pub has_waited: bool,
+    /// Since when the answer is held back for want of knowledge whose connection is whose.
+    pub held: Option<Stopwatch>,
 }
 
 /// What became of an answer that was to be sent.
@@ -218,7 +220,7 @@ mod tests {
     fn envelope(client: &str, body: &str) -> Envelope {
         let (client, body, route) = (client.into(), body.into(), Vec::new());
         let (connection, asked) = (Some(1), Stopwatch::start());
-        Envelope { client, connection, route, body, asked, has_waited: false }
+        Envelope { client, connection, route, body, asked, has_waited: false, held: None }
     }
 
     fn bodies(envelopes: impl IntoIterator<Item = Envelope>) -> Vec<String> {

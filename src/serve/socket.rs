@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::clients::Clients;
+use super::clients::{Clients, Presence, SILENCE};
 use super::outbox::{Delivery, Envelope, Outbox};
 use super::respond::{Responder, Wait, WaitsFor};
 use crate::clock::Stopwatch;
@@ -248,7 +248,9 @@ impl QuerySocket {
         let (body, asked) = (frame.to_vec(), Stopwatch::start());
         let descriptor = frame.gets(DESCRIPTOR).and_then(|number| number.parse().ok());
         let connection = descriptor.and_then(|d| self.clients.borrow_mut().note(&client, d));
-        Ok(Heard::Question(Envelope { client, connection, route, body, asked, has_waited: false }))
+        let (has_waited, held) = (false, None);
+        let question = Envelope { client, connection, route, body, asked, has_waited, held };
+        Ok(Heard::Question(question))
     }
 
     fn refuse(
@@ -264,9 +266,17 @@ impl QuerySocket {
 
     /// Sends an answer where its client takes one. The first frame decides: libzmq takes a
     /// message whole or not at all.
-    fn send(&self, answer: Envelope) -> Delivery {
-        if !self.clients.borrow_mut().is_there(&answer.client, answer.connection) {
-            return Delivery::Gone;
+    fn send(&self, mut answer: Envelope) -> Delivery {
+        let presence = self.clients.borrow_mut().presence(&answer.client, answer.connection);
+        match presence {
+            Presence::There => {}
+            Presence::Unsure => {
+                // Others who connect one after the other hold nothing up for longer.
+                if answer.held.get_or_insert_with(Stopwatch::start).elapsed() < SILENCE {
+                    return Delivery::Later(answer);
+                }
+            }
+            Presence::Gone => return Delivery::Gone,
         }
         match self.socket.send(answer.client.as_slice(), zmq::SNDMORE | zmq::DONTWAIT) {
             Ok(()) => {}

@@ -128,7 +128,6 @@ impl Exporter {
         let folder = self.root.join(&summary.name);
         durable::make_folder(&folder)?;
         let target = Target { day: order.day, folder: &folder };
-        let mut draft = self.draft(reader, order, &folder, registered, &record)?;
         let present = target.revisions()?;
         let newest = present.last_key_value().map_or(0, |(revision, _)| *revision);
         let described = target.read_manifest(newest);
@@ -143,6 +142,7 @@ impl Exporter {
                 reader.position.sequence
             )));
         }
+        let mut draft = self.draft(reader, order, &folder, registered, &record)?;
         let published = match described.filter(|m| m.is_same_content(&draft.manifest)) {
             Some(manifest) => draft.confirm(&target, manifest)?,
             None => {

@@ -4,6 +4,13 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
+/// Where files are gone that somebody else may still have.
+const PUT_BACK: &str = "something of it was moved or removed: put it back";
+
+/// Where nothing else helps.
+const BEGIN_ANEW: &str = "bring its data folder back from a copy, or move the whole data folder \
+                          away and send the events again";
+
 /// Why the store cannot be used.
 #[derive(Clone, Debug)]
 pub struct StoreError(pub String);
@@ -20,13 +27,12 @@ impl StoreError {
     /// An error of RocksDB, which tells what the system said only in words.
     pub(super) fn of(folder: &Path, what: &str, error: &rocksdb::Error) -> Self {
         let said = error.to_string();
-        let folder_shown = folder.display();
+        let failed = format!("the store in {} {what}: {said}", folder.display());
         match (advice(&said), error.kind()) {
-            (Some(advice), _) => {
-                Self(format!("the store in {folder_shown} {what}: {said}; {advice}"))
-            }
+            (Some(PUT_BACK), _) => Self(format!("{failed}; {PUT_BACK}, {BEGIN_ANEW}")),
+            (Some(advice), _) => Self(format!("{failed}; {advice}")),
             (None, rocksdb::ErrorKind::Corruption) => Self::damaged(folder, said),
-            (None, _) => Self(format!("the store in {folder_shown} {what}: {said}")),
+            (None, _) => Self(failed),
         }
     }
 
@@ -38,11 +44,7 @@ impl StoreError {
 
     /// The store is not what it was when it was written.
     pub(super) fn damaged(folder: &Path, what: impl std::fmt::Display) -> Self {
-        Self(format!(
-            "the store in {} is damaged: {what}; bring its data folder back from a copy, or move \
-             the whole data folder away and send the events again",
-            folder.display()
-        ))
+        Self(format!("the store in {} is damaged: {what}; {BEGIN_ANEW}", folder.display()))
     }
 }
 
@@ -59,7 +61,7 @@ pub(crate) fn advice(said: &str) -> Option<&'static str> {
         (Errno::PERM, "let the user of this program write there"),
         (Errno::ROFS, "mount its disk so that it can be written"),
         (Errno::IO, "check its disk"),
-        (Errno::NOENT, "something of it was moved or removed: put it back"),
+        (Errno::NOENT, PUT_BACK),
         (Errno::NOMEM, "give this process more memory"),
         (Errno::FBIG, "raise the limit of the size of files (ulimit -f)"),
     ];

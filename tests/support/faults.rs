@@ -30,9 +30,10 @@ impl Faults {
     /// A layer that lets everything pass; it is compiled into `folder`.
     pub fn new(folder: &Path) -> Self {
         let library = folder.join("faults.so");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/faults.c");
         let mut compile = Command::new("gcc");
-        compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl");
+        // Cargo runs tests in the folder of their package.
+        let source = "tests/support/faults.c";
+        compile.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).args([source, "-ldl"]);
         assert!(compile.status().unwrap().success(), "faults.c does not compile");
         let path = folder.join("faults");
         let mut options = File::options();
