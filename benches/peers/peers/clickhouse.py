@@ -214,4 +214,6 @@ def restart(order: dict) -> dict:
 
 
 if __name__ == "__main__":
-    job.main(lambda order: {"prepare": prepare, "load": load, "restart": restart}[order["do"]](order))
+    job.main(
+        lambda order: {"prepare": prepare, "load": load, "restart": restart}[order["do"]](order)
+    )

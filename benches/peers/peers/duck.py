@@ -21,7 +21,7 @@ COLUMNS = {
 # Measured and left out, since they cost more: GROUPING SETS instead of twelve statements, and
 # dimensions as enumerations.
 AGGREGATES = (
-    "count(*) AS events, sum(cost) AS cost, approx_count_distinct(\"user\") AS users, "
+    'count(*) AS events, sum(cost) AS cost, approx_count_distinct("user") AS users, '
     "approx_quantile(latency_ms, [0.5, 0.9, 0.95, 0.99]) AS latency"
 )
 QUANTILES = ", ".join(f"latency[{n}] AS latency_p{p}" for n, p in enumerate((50, 90, 95, 99), 1))
