@@ -58,14 +58,15 @@ class Server:
         for name, dimensions in workload.summaries().items():
             keys = ", ".join(dimensions)
             columns = ", ".join(f"{d} {TYPES[d]}" for d in dimensions)
-            # Small granules, since single keys will be asked for.
+            # Small granules and blocks, since single keys will be asked for.
             self.run(
                 f"CREATE TABLE peer.{name} (day Date, {columns}, "
                 "events SimpleAggregateFunction(sum, UInt64), "
                 "cost SimpleAggregateFunction(sum, Decimal(38, 6)), "
                 f"users AggregateFunction({users}), latency AggregateFunction({latency})) "
                 f"ENGINE = AggregatingMergeTree ORDER BY (day, {keys}) "
-                "SETTINGS index_granularity = 512"
+                "SETTINGS index_granularity = 64, "
+                "min_compress_block_size = 4096, max_compress_block_size = 65536"
             )
             self.run(
                 f"CREATE MATERIALIZED VIEW peer.{name}_view TO peer.{name} AS "
