@@ -3,6 +3,8 @@
 In: what is in the JSON. Nothing here computes more than a division and a unit.
 """
 
+from statistics import median
+
 QUESTIONS = (
     "one key",
     "one key, 64 under way",
@@ -19,9 +21,11 @@ CPU is user and system time of the peer's process alone, in seconds of one core;
 embedded engines has no sender beside it, that of Redis and ours has one on the same cores.
 `kept` is what makes it last: OPTIMIZE FINAL of all tables, CHECKPOINT and an index, SAVE, a stop
 with a checkpoint. `before` is the memory of the process before the first event; embedded engines
-live in a Python process. `load` is the machine's load average when the setup began: well above 0,
-others were using the cores, and figures are higher than alone. An error of p95 is the distance
-from the two values around rank 0.95 (n - 1); `-` is what a peer does not have, or was not asked.
+live in a Python process. `load` is the machine's load average of the minute before: beyond what the
+setup before it left (one or two), others were using the cores, and figures are higher than alone.
+Of several rounds figures are the median, memory and load the greatest. An error of p95 is the
+distance from the two values around rank 0.95 (n - 1); `-` is what a peer does not have, or was not
+asked. CPU of other processes is read in steps of 10 ms.
 """
 
 
@@ -36,8 +40,8 @@ def markdown(results: dict) -> str:
         f"{machine['memory']}, Linux {machine['kernel']}. Commit {machine['commit']}. "
         f"Python {machine['python']}, {packages}; {engines(rows)}.\n",
         f"    {results['command']}\n",
-        f"{results['events']:,} events, seed {results['seed']}. How each peer is set up, and why: "
-        "[peers/README.md](../peers/README.md).\n",
+        f"{results['events']:,} events, seed {results['seed']}, rounds: {results['rounds']}. "
+        "How each peer is set up, and why: [peers/README.md](../peers/README.md).\n",
         "## Taking in\n",
         block(taking_in(rows)),
         "## Questions: CPU of the server per question (wall time)\n",
@@ -59,24 +63,27 @@ def engines(rows: list[dict]) -> str:
 
 
 def taking_in(rows: list[dict]) -> list[list[str]]:
-    head = ["", "µs/event", "kept", "together", "events/s", "rows", "disk MB", "peak MB", "before"]
-    table = [[*head, "load"]]
+    head = ["", "µs/event", "from-to", "kept", "together", "events/s", "rows", "disk MB"]
+    table = [[*head, "peak MB", "before", "load"]]
     for row in rows:
-        ingest, events = row["ingest"], row["events"]
-        per_event = ingest["cpu_s"] / events * 1e6
-        kept = row["persist"]["cpu_s"] / events * 1e6
+        rounds, events = row["rounds"], row["events"]
+        taken = [each["ingest"]["cpu_s"] / events * 1e6 for each in rounds]
+        per_event = median(taken)
+        kept = median(each["persist"]["cpu_s"] / events * 1e6 for each in rounds)
+        per_second = events / median(each["ingest"]["wall_s"] for each in rounds)
         table.append(
             [
                 row["setup"] + ("" if events == rows[0]["events"] else f", {events:,} events"),
                 f"{per_event:.2f}",
+                f"{min(taken):.2f}-{max(taken):.2f}" if len(taken) > 1 else "-",
                 f"{kept:.2f}",
                 f"{per_event + kept:.2f}",
-                f"{events / ingest['wall_s']:,.0f}",
+                f"{per_second:,.0f}",
                 f"{row['rows']:,}" if "rows" in row else "-",
                 megabytes(row.get("disk_bytes")),
-                megabytes(row["peak_rss"]),
-                megabytes(ingest.get("rss_before")),
-                f"{row['load_before']:.1f}",
+                megabytes(max(each["peak_rss"] for each in rounds)),
+                megabytes(row["ingest"].get("rss_before")),
+                f"{max(each['load_before'] for each in rounds):.1f}",
             ]
         )
     return table
