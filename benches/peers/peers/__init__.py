@@ -1,0 +1,1 @@
+"""The canonical workload through this program and through its peers, side by side."""
