@@ -50,6 +50,10 @@ pub const MAX_CONNECTIONS: usize = 10_000;
 /// answers it does not read because we are behind.
 pub const KEEPALIVE: (i32, i32, i32) = (60, 15, 4);
 
+/// How long a new connection may take until it has said what it is, in milliseconds: what only
+/// connects takes no room from those who send and ask.
+pub const HANDSHAKE_MS: i32 = 5_000;
+
 /// Requests from other threads waiting for the sequencer. A full queue blocks the requester.
 pub const REQUEST_QUEUE: usize = 256;
 

@@ -165,8 +165,16 @@ impl Server {
         // Each end is where it is used, so that a shard that fails is noticed by who sends to it.
         let commands_out: Vec<_> = channels.commands.into_iter().map(|(out, _)| out).collect();
         let asks_out = channels.asks.iter().map(|(out, _)| out.clone()).collect();
-        warm::load_newest_days(&config, &database, &plan, &numbers, &mut days, &commands_out)
-            .map_err(fail)?;
+        warm::load_newest_days(
+            &config,
+            &layouts,
+            &database,
+            &plan,
+            &numbers,
+            &mut days,
+            &commands_out,
+        )
+        .map_err(fail)?;
 
         let pending = days.pending();
         // Last of what can fail: the registry of a server that did not start must not know of

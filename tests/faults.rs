@@ -168,3 +168,34 @@ fn what_a_lasting_fault_holds_up_is_stored_after_it() {
     assert!(events == sent || events == sent + STEP, "{events}: neither former nor last");
     assert_eq!(process.ask(TOTAL)["rows"], total(events));
 }
+
+/// While a stop still tries to write its last checkpoint, nothing is taken from senders any more.
+#[test]
+fn what_is_sent_during_the_last_checkpoint_stays_with_its_sender() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.toml"), text(folder.path())).unwrap();
+    let faults = Faults::new(folder.path());
+    let mut process = faults.serve(folder.path());
+    let (context, port) = (zmq::Context::new(), process.events.clone());
+    let sender = context.socket(zmq::PUSH).unwrap();
+    sender.connect(&port).unwrap();
+    let send = |i: i64| {
+        let event = serde_json::json!({ "ts": 1_795_000_000i64, "page": "p", "n": i });
+        sender.send(event.to_string().as_str(), 0).unwrap();
+    };
+    send(0);
+    process.wait_until("stored", |s| s["stored_sequence"] == 1);
+    faults.arm("/store", EIO, 0, i32::MAX);
+    process.signal("-TERM");
+    let address = port.strip_prefix("tcp://").unwrap();
+    while std::net::TcpStream::connect(address).is_ok() {
+        std::thread::yield_now();
+    }
+    assert_eq!(process.child.try_wait().unwrap(), None, "it is still writing");
+    (1..=10).for_each(send);
+    faults.disarm();
+    process.wait();
+    let text = text(folder.path()).replace("tcp://127.0.0.1:*", &port);
+    let process = Process::start(folder.path(), &text);
+    process.wait_until("the rest", |s| s["sequence"] == 11);
+}

@@ -2,11 +2,16 @@
 //! an end to those beyond the limit. libzmq itself takes as many as come, until no file can be
 //! opened any more.
 //!
+//! When we know of a connection, its peer may have begun to send already. So it is ended from our
+//! side only: it is said that nothing more will come from here, whereupon the peer closes it, what
+//! is on its way is still read, and the peer keeps the rest for its next connection. Only a peer
+//! that does not close is cut off.
+//!
 //! In: the events of the sockets' monitors. Out: the number of connections as a gauge, those that
 //! were refused as a counter, and a [`Serial`] for each.
 
-use std::collections::HashMap;
-use std::net::TcpStream;
+use std::collections::{HashMap, VecDeque};
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -22,6 +27,9 @@ pub type Serial = u64;
 const EVENTS: [zmq::SocketEvent; 3] =
     [zmq::SocketEvent::ACCEPTED, zmq::SocketEvent::DISCONNECTED, zmq::SocketEvent::MONITOR_STOPPED];
 
+/// How long a peer has to close a connection that was ended from here.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// Longest that a socket may take to be gone once it is closed: more than any lingers.
 const CLOSING: Duration = Duration::from_secs(5);
 
@@ -29,6 +37,13 @@ const CLOSING: Duration = Duration::from_secs(5);
 struct Monitor {
     events: zmq::Socket,
     has_stopped: bool,
+}
+
+/// A connection that libzmq has.
+struct Connection {
+    serial: Serial,
+    /// When it was ended from here.
+    ended: Option<Stopwatch>,
 }
 
 /// The connections of one or several sockets that share a limit. The sockets are to be closed
@@ -40,18 +55,23 @@ pub struct Connections {
     gauge: fn(&Metrics) -> &Gauge,
     monitors: Vec<Monitor>,
     /// By monitor and descriptor: what two monitors tell has no order.
-    open: HashMap<(usize, RawFd), Serial>,
+    open: HashMap<(usize, RawFd), Connection>,
+    /// Those of them that were not ended from here.
+    lasting: usize,
     began: Vec<Serial>,
     ended: Vec<Serial>,
     next: Serial,
+    /// Those that were ended from here, oldest first. Their peers may have closed them since.
+    ending: VecDeque<((usize, RawFd), Serial)>,
     warned: Option<Stopwatch>,
 }
 
 impl Connections {
     /// Takes `most` connections.
     pub fn new(what: &'static str, most: usize, gauge: fn(&Metrics) -> &Gauge) -> Self {
-        let (monitors, open, began, ended) = Default::default();
-        Self { what, most, gauge, monitors, open, began, ended, next: 0, warned: None }
+        let (monitors, open, began, ended, ending) = Default::default();
+        let (lasting, next, warned) = (0, 0, None);
+        Self { what, most, gauge, monitors, open, lasting, began, ended, next, ending, warned }
     }
 
     /// Sets a socket up for connections that are watched, before it is bound.
@@ -64,6 +84,7 @@ impl Connections {
         socket.set_tcp_keepalive_idle(idle)?;
         socket.set_tcp_keepalive_intvl(interval)?;
         socket.set_tcp_keepalive_cnt(count)?;
+        socket.set_handshake_ivl(limits::HANDSHAKE_MS)?;
         let place = format!("inproc://connections-{}-{}", self.what, self.monitors.len());
         let mask = EVENTS.iter().fold(0, |mask, event| mask | i32::from(event.to_raw()));
         socket.monitor(&place, mask)?;
@@ -84,7 +105,7 @@ impl Connections {
     /// The connection of a socket, by its place among those that are watched, that has a
     /// descriptor now.
     pub fn serial(&self, socket: usize, descriptor: RawFd) -> Option<Serial> {
-        self.open.get(&(socket, descriptor)).copied()
+        self.open.get(&(socket, descriptor)).map(|connection| connection.serial)
     }
 
     /// Notes what has happened, and ends connections that are too many. Gives those that began
@@ -102,19 +123,15 @@ impl Connections {
                 };
                 changed = true;
                 if event == zmq::SocketEvent::ACCEPTED.to_raw() {
-                    self.next += 1;
-                    self.began.push(self.next);
-                    self.ended.extend(self.open.insert((at, descriptor), self.next));
-                    if self.open.len() > self.most {
-                        refused += u64::from(shut_down(descriptor));
-                    }
+                    refused += u64::from(self.begin((at, descriptor)));
                 } else if event == zmq::SocketEvent::DISCONNECTED.to_raw() {
-                    self.ended.extend(self.open.remove(&(at, descriptor)));
+                    self.forget((at, descriptor));
                 } else {
                     self.monitors[at].has_stopped = true;
                 }
             }
         }
+        self.cut_off();
         if changed {
             (self.gauge)(metrics).set(self.open.len() as i64);
         }
@@ -125,12 +142,54 @@ impl Connections {
         (self.began.drain(..), self.ended.drain(..))
     }
 
+    /// Notes a new connection. True: it was one too many.
+    fn begin(&mut self, place: (usize, RawFd)) -> bool {
+        self.forget(place);
+        self.next += 1;
+        let serial = self.next;
+        self.began.push(serial);
+        let refused = self.lasting >= self.most && end(place.1, Shutdown::Write);
+        if refused {
+            self.ending.push_back((place, serial));
+        } else {
+            self.lasting += 1;
+        }
+        let ended = refused.then(Stopwatch::start);
+        self.open.insert(place, Connection { serial, ended });
+        refused
+    }
+
+    /// Notes that a connection is gone.
+    fn forget(&mut self, place: (usize, RawFd)) {
+        if let Some(connection) = self.open.remove(&place) {
+            self.lasting -= usize::from(connection.ended.is_none());
+            self.ended.push(connection.serial);
+        }
+    }
+
+    /// Cuts off peers that did not close what was ended, at once where they are many.
+    fn cut_off(&mut self) {
+        let open = &self.open;
+        let since = |(place, serial): &((usize, RawFd), Serial)| {
+            open.get(place).filter(|c| c.serial == *serial).and_then(|c| c.ended.as_ref())
+        };
+        self.ending.retain(|ending| since(ending).is_some());
+        while let Some(oldest) = self.ending.front()
+            && (self.ending.len() > self.most / 2
+                || since(oldest).is_some_and(|since| since.elapsed() >= ENDING))
+        {
+            end(oldest.0.1, Shutdown::Both);
+            self.ending.pop_front();
+        }
+    }
+
     /// Watches until the sockets are closed.
     pub fn run(mut self, metrics: &Metrics) {
         while !self.monitors.iter().all(|monitor| monitor.has_stopped) {
             let mut items: Vec<zmq::PollItem<'_>> = self.poll_items().collect();
             // An interrupted wait is a short wait.
-            if matches!(zmq::poll(&mut items, -1), Err(zmq::Error::ETERM)) {
+            let longest = if self.ending.is_empty() { -1 } else { ENDING.as_millis() as i64 };
+            if matches!(zmq::poll(&mut items, longest), Err(zmq::Error::ETERM)) {
                 return;
             }
             let _ = self.update(metrics);
@@ -179,23 +238,23 @@ fn read_event(frame: &[u8]) -> Option<(u16, RawFd)> {
     Some((u16::from_ne_bytes(*event), RawFd::from_ne_bytes(*value.first_chunk()?)))
 }
 
-/// Ends a connection that libzmq has accepted, which then sees it closed. False: it is gone.
+/// Ends a connection that libzmq has accepted. False: it is gone.
 ///
 /// libzmq may have closed it meanwhile and its number may stand for something else. So the number
 /// serves only to have a descriptor of our own, which goes on standing for the same thing, and
 /// what that is is looked at: a file or one of this program's pairs of sockets is left alone. Another
 /// connection that was accepted just now may be hit; it is too many as well, or its peer
 /// connects again.
-fn shut_down(descriptor: RawFd) -> bool {
+fn end(descriptor: RawFd, how: Shutdown) -> bool {
     let Some(ours) = copy(descriptor) else { return false };
     let stream = TcpStream::from(ours);
     if stream.local_addr().is_ok() {
-        return stream.shutdown(std::net::Shutdown::Both).is_ok();
+        return stream.shutdown(how).is_ok();
     }
     let stream = UnixStream::from(OwnedFd::from(stream));
     // What is accepted at a path bears its name.
     let accepted = stream.local_addr().is_ok_and(|at| !at.is_unnamed());
-    accepted && stream.shutdown(std::net::Shutdown::Both).is_ok()
+    accepted && stream.shutdown(how).is_ok()
 }
 
 /// Another descriptor for what a number stands for.
@@ -276,7 +335,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         let (pair, other) = UnixStream::pair().unwrap();
         for descriptor in [file.as_raw_fd(), pair.as_raw_fd(), -1, RawFd::MAX] {
-            assert!(!shut_down(descriptor), "{descriptor}");
+            assert!(!end(descriptor, Shutdown::Both), "{descriptor}");
         }
         std::io::Write::write_all(&mut &pair, b"x").unwrap();
         drop(other);

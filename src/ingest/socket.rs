@@ -83,6 +83,11 @@ impl Receiver {
         self.sockets.is_empty()
     }
 
+    /// Closes the sockets: what is sent from now on stays with its sender.
+    pub fn close(&mut self) {
+        self.sockets.clear();
+    }
+
     /// The address of one socket.
     pub fn address(&self, at: usize) -> &Arc<str> {
         &self.sockets[at].1

@@ -41,8 +41,9 @@ impl Descriptors {
         Self::share(limit.map_or(MOST, |limit| usize::try_from(limit).unwrap_or(MOST)))
     }
 
-    /// Shares out so many. A quarter of what may be connections is left free: libzmq takes some
-    /// more before those beyond the limit are ended.
+    /// Shares out so many. Half of what may be connections is left free: libzmq takes some more
+    /// before those beyond the limit are ended, and their peers take a moment to close them; and
+    /// where none is left, it ends this process.
     fn share(total: usize) -> Result<Self, String> {
         if total < LEAST {
             return Err(format!(
@@ -51,7 +52,7 @@ impl Descriptors {
             ));
         }
         let store = (total / 4).min(640);
-        let connections = (total - PROGRAM - store) * 3 / 8;
+        let connections = (total - PROGRAM - store) / 4;
         Ok(Self { store, connections: connections.min(MAX_CONNECTIONS) })
     }
 }
@@ -63,13 +64,13 @@ mod tests {
     #[test]
     fn everybody_has_a_share() {
         let share = |total| Descriptors::share(total).unwrap();
-        assert_eq!(share(128), Descriptors { store: 32, connections: 12 });
-        assert_eq!(share(1024), Descriptors { store: 256, connections: 264 });
+        assert_eq!(share(128), Descriptors { store: 32, connections: 8 });
+        assert_eq!(share(1024), Descriptors { store: 256, connections: 176 });
         assert_eq!(share(65_536), Descriptors { store: 640, connections: MAX_CONNECTIONS });
         for total in (LEAST..5000).chain([1 << 16, MOST, usize::MAX / 8]) {
             let Descriptors { store, connections } = share(total);
-            assert!(PROGRAM + store + 2 * connections < total, "{total}");
-            assert!(store >= 32 && connections >= 12, "{total}");
+            assert!(PROGRAM + store + 4 * connections <= total, "{total}");
+            assert!(store >= 32 && connections >= 8, "{total}");
         }
         for total in [0, 16, 24, LEAST - 1] {
             let error = Descriptors::share(total).unwrap_err();

@@ -163,6 +163,18 @@ impl Layout {
         Some(self.by_number[at])
     }
 
+    /// Bytes of memory that a row takes before its first value, but for its place in an index.
+    pub fn empty_row_bytes(&self) -> usize {
+        let tops = self.tops.iter().map(|&k| size_of::<Top>() + Top::new(k).heap_bytes());
+        self.words * size_of::<u64>()
+            + self.uniques.len() * size_of::<Unique>()
+            + self.thetas.len() * size_of::<Theta>()
+            + self.quantiles.len() * size_of::<Quantile>()
+            + self.fractions * size_of::<Fraction>()
+            + self.texts * size_of::<Box<[u8]>>()
+            + tops.sum::<usize>()
+    }
+
     /// An empty state for an aggregate, or none where it begins as null.
     pub fn zero(&self, aggregate: usize) -> Option<State> {
         match self.slots[aggregate] {

@@ -361,7 +361,8 @@ impl Sequencer {
     }
 
     /// Keeps receiving until nothing has come for a while, then closes the sockets: what
-    /// their buffers hold would be lost otherwise.
+    /// their buffers hold would be lost otherwise. What is sent while the last checkpoint is
+    /// written, which may take long, stays with its sender.
     fn drain(&mut self) {
         if let Some(file) = &self.parts.config.ingest.state_file
             && let Err(error) = suspend::suspend(file)
@@ -379,6 +380,7 @@ impl Sequencer {
                 self.parts.receiver.wait(&self.parts.wake_up, 10, true);
             }
         }
+        self.parts.receiver.close();
         self.flush();
         self.parts.dead.flush();
         let cut_short = last.elapsed() < DRAIN_QUIET;

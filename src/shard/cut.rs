@@ -91,8 +91,7 @@ impl Scan {
             rows += 1;
             if !part.ahead.get(row as usize) {
                 let view = table.row(row);
-                bytes += view.uniques.iter().map(|u| u.heap_bytes()).sum::<usize>()
-                    + view.thetas.iter().map(|t| t.heap_bytes()).sum::<usize>();
+                bytes += view.heap_bytes();
                 self.groups.fold_row(table.key(row), part.id.day, &view);
             }
         }
