@@ -54,7 +54,8 @@ pub const KEEPALIVE: (i32, i32, i32) = (60, 15, 4);
 /// connects takes no room from those who send and ask.
 pub const HANDSHAKE_MS: i32 = 5_000;
 
-/// Requests from other threads waiting for the sequencer. A full queue blocks the requester.
+/// Requests from other threads waiting for the sequencer, or for the publisher. A full queue blocks
+/// the requester.
 pub const REQUEST_QUEUE: usize = 256;
 
 /// Encoded pieces of a checkpoint waiting for the store. A full queue blocks the shard.
@@ -94,7 +95,7 @@ pub const MAX_DIMENSION_BYTES: usize = 4096;
 pub const MAX_STRING_BYTES: usize = 1 << 20;
 
 /// Size of a float, and of a number of which quantiles are kept; from here on the event is
-/// refused (counter `refused.float_range`). Sums at 2^-64 then have 23 bits to spare.
+/// refused (counter `refused.float_range`). Sums, 192 bits in units of 2^-87, take 2^63 of them.
 pub const FLOAT_LIMIT: u64 = 1 << 40;
 
 /// Objects and arrays within one another in a JSON event, and objects that a name of protobuf

@@ -3,7 +3,7 @@
 //! | type | answers | costs | promises |
 //! |---|---|---|---|
 //! | [`unique::Unique`] | how many distinct values | 16 bytes up to 3 values, about 6 bytes a value up to 3,072, then 16 KiB (log2m 14) | 0.01 % rms error up to 3,072 values, 0.81 % standard error beyond |
-//! | [`quantile::Quantile`] | which value lies at 95 % | 16 bytes for one value, 12 bytes a value up to 8, then 6 bytes a bin that occurs or 2 bytes a bin in all, at most 9 KiB (64 KiB at an error of 0.1 %) | relative error of the [`quantile::Mapping`], 1 % by custom; count, min, max and sum exact |
+//! | [`quantile::Quantile`] | which value lies at 95 % | 16 bytes for one value, 12 bytes a value up to 8, then 6 bytes a bin that occurs or 2 bytes a bin in all, at most 9 kB (61 kB at an error of 0.1 %) | relative error of the [`quantile::Mapping`], 1 % by custom; count, min, max and sum exact |
 //! | [`theta::Theta`] | how many are in this set and not in that | 8 bytes a value, at most 16 · 2^log2k | 1.6 % standard error at log2k 12 |
 //! | [`top::Top`] | the k most frequent strings | 8 · k places and the strings | bounds for each |
 //!

@@ -63,7 +63,7 @@ pub struct Audience {
 }
 
 impl Theta {
-    /// No values yet. The standard error is 1 / √2^`log2k`: 1.6 % for 12, in 32 KiB.
+    /// No values yet. The standard error is 1 / √2^`log2k`: 1.6 % for 12, in up to 64 KiB.
     ///
     /// # Panics
     /// Where `log2k` is not one of [`LOG2K`].

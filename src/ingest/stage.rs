@@ -328,8 +328,8 @@ impl Stage {
     }
 }
 
-/// Quantiles are computed in floats and keep an exact sum in fixed point, whose range is
-/// that of floats; elsewhere an int may be any.
+/// Quantiles are computed in floats and keep an exact sum, which takes what is below
+/// [`limits::FLOAT_LIMIT`]; elsewhere an int may be any.
 fn int_limit(schema: &Schema, field: usize) -> u64 {
     let is_quantile =
         |a: &Aggregate| matches!(a.kind, AggregateKind::Quantile { field: f, .. } if f == field);

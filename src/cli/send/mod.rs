@@ -39,8 +39,8 @@ const SHOWN: u64 = 5;
 /// What becomes of it there, the server counts: summarizer query '{"get":"stats"}' has
 /// events_accepted, events_refused and, for each reason, refused.REASON.
 ///
-/// What has no form as an event is passed over and shown on stderr, with its file and line; at
-/// the end, the exit code is then 1.
+/// What has no form as an event is passed over; the first five are shown on stderr, with file
+/// and line, and at the end the exit code is then 1.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  \
     summarizer send --to tcp://127.0.0.1:5555 events.ndjson.gz\n  \
@@ -53,14 +53,16 @@ pub struct Args {
     /// What to send the events as
     #[arg(long, value_enum, default_value_t = Form::Json)]
     pub format: Form,
-    /// Most events in one message; a message waits until it is full or the input ends
+    /// Most events in one message; a message waits until it is full, has a MiB, or the input
+    /// ends
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     pub batch: u32,
     /// The files are CSV: numbers are sent as numbers, empty cells not at all
     #[arg(long)]
     pub csv: bool,
     /// Give each event an id, FILE:ROW with the name as given here; the same file sent
-    /// again is then known to be the same. For events that have none of their own
+    /// again is then known to be the same. For events that have none of their own; one behind
+    /// a header in its line gets none
     #[arg(long, value_enum)]
     pub id: Option<Id>,
     /// The CSV cells of this column that are true or false (also TRUE, False) are booleans
@@ -70,7 +72,7 @@ pub struct Args {
     /// Stop after so many events
     #[arg(long, value_name = "N")]
     pub limit: Option<u64>,
-    /// At most so many events per second
+    /// At most so many events per second, in messages of a tenth of a second's at most
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub rate: Option<u64>,
     /// How long to wait for a server that is not there
