@@ -8,6 +8,7 @@ mod support;
 use std::fs::File;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::json;
@@ -478,6 +479,71 @@ fn a_damaged_store_is_refused_with_a_way_on() {
         let line = refused(&mut serve(folder.path()));
         assert!(line.contains("data folder"), "{name}: {line}");
         assert!(line.contains("from a copy") && line.contains("away"), "{name}: {line}");
+    }
+}
+
+/// A limit of the size of files is a full disk, not an end.
+#[test]
+fn files_that_may_not_grow_are_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path()) + "[checkpoint]\ninterval = \"50ms\"\n";
+    let process = Process::start(folder.path(), &text);
+    let limit = |bytes: &str| {
+        let limit = [format!("--pid={}", process.child.id()), format!("--fsize={bytes}:")];
+        assert!(Command::new("prlimit").args(limit).status().unwrap().success());
+    };
+    limit("100");
+    process.send(0, 100);
+    process.wait_until("failed", |s| s["checkpoints_failed"].as_u64() > Some(1));
+    limit("unlimited");
+    process.wait_until("stored", |s| s["stored_sequence"] == 100);
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+}
+
+/// The day of arrivals.
+fn today() -> String {
+    let output = Command::new("date").args(["-u", "+%F"]).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// To open a pipe, or to read one, waits for somebody at its other end.
+#[test]
+fn pipes_in_the_place_of_files_hold_nothing_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path()) + "[checkpoint]\ninterval = \"50ms\"\n";
+    let data = folder.path().join("data");
+    let make_pipe = |path: &Path| {
+        let _ = std::fs::remove_file(path);
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    };
+    let process = Process::start(folder.path(), &text);
+    process.send(0, 100);
+    process.wait_until("stored", |s| s["stored_sequence"] == 100);
+    let export = |process: &Process| {
+        let answer = process.ask(r#"{"export":"pages","day":"2026-11-18"}"#);
+        answer["export"][0]["path"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned()
+    };
+    let first = export(&process);
+    assert!(first.ends_with(".r1.csv"), "{first}");
+    make_pipe(Path::new(&first.replace(".csv", ".json")));
+    assert!(export(&process).ends_with(".r2.csv"));
+    let letters = data.join("dead-letters").join(format!("{}.ndjson", today()));
+    std::fs::create_dir_all(letters.parent().unwrap()).unwrap();
+    make_pipe(&letters);
+    let socket = zmq::Context::new().socket(zmq::PUSH).unwrap();
+    socket.connect(&process.events).unwrap();
+    socket.send("{}", 0).unwrap();
+    process.wait_until("dropped", |s| s["dead_letters_dropped"] == 1);
+    process.signal("-TERM");
+    assert_eq!(process.wait().code(), Some(0));
+    for name in ["origin.json", "store/CURRENT", "lock"] {
+        let (path, kept) = (data.join(name), folder.path().join("kept"));
+        std::fs::rename(&path, &kept).unwrap();
+        make_pipe(&path);
+        let line = refused(&mut serve(folder.path()));
+        assert!(line.contains("is no file; move it away"), "{name}: {line}");
+        std::fs::rename(&kept, &path).unwrap();
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 
 use super::Configured;
 use crate::clock::Clock;
@@ -42,6 +42,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
             .context("cannot watch for signals")?;
     }
+    // Without a handler, a limit of the size of files would end the process; with one, what is
+    // written beyond it fails as on a full disk.
+    signal_hook::flag::register(SIGXFSZ, Arc::default()).context("cannot watch for signals")?;
     let data_dir = config.data_dir.clone();
     let server = Server::start(config, Clock::system())?;
     tracing::info!(

@@ -31,7 +31,7 @@ pub use definition::{AggregateDefinition, Definition, DimensionDefinition};
 pub use error::ConfigError;
 pub(crate) use error::{Problem, shortened, suggestion};
 pub use formula::{Formula, Output, Part};
-pub use paths::{check_folder, socket_path};
+pub use paths::{check_folder, expect_file, socket_path};
 pub use predicate::{Comparison, Like, Operand, Ordered, Predicate};
 pub use record_path::{Steps, path_steps, written_path};
 pub use units::{parse_bytes, parse_micros};

@@ -82,6 +82,19 @@ fn look(path: &Path) -> Seen {
     }
 }
 
+/// Refuses what lies in the place of a file: to open a pipe, for one, would wait for ever.
+///
+/// # Errors
+/// Where something is there that is no file.
+pub fn expect_file(path: &Path) -> std::io::Result<()> {
+    match path.metadata() {
+        Ok(found) if !found.is_file() => {
+            Err(std::io::Error::other(format!("{} is no file; move it away", path.display())))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Refuses a file that could not be made.
 fn check_file(file: &Path) -> Result<(), String> {
     if look(file) == Seen::Folder || file.as_os_str().as_encoded_bytes().ends_with(b"/") {

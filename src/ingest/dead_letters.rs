@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::refusal::Reason;
-use crate::config;
+use crate::config::{self, expect_file};
 use crate::event::{DAY_US, Date, date, parse_date, timestamp};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -165,7 +165,9 @@ impl DeadLetters {
     fn open(&mut self, day: Date) -> std::io::Result<()> {
         self.file = None;
         std::fs::create_dir_all(&self.folder)?;
-        let file = OpenOptions::new().create(true).append(true).open(self.path(day))?;
+        let path = self.path(day);
+        expect_file(&path)?;
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
         self.written = file.metadata()?.len();
         self.file = Some(file);
         self.day = day;

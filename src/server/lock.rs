@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Seek, Write};
 use std::path::Path;
 
 use super::ServerError;
-use crate::config::{check_folder, socket_path};
+use crate::config::{check_folder, expect_file, socket_path};
 
 /// Name of the file in the data folder.
 const FILE: &str = "lock";
@@ -34,7 +34,7 @@ impl DataLock {
         check_folder(folder).map_err(|message| ServerError(format!("data_dir: {message}")))?;
         std::fs::create_dir_all(folder).map_err(unusable)?;
         let path = folder.join(FILE);
-        check_file(&path)?;
+        expect_file(&path).map_err(no_file)?;
         let file = File::options()
             .create(true)
             .truncate(false)
@@ -87,14 +87,8 @@ fn reachable(address: &str) -> String {
     )
 }
 
-/// Refuses what lies in the place of the file: to open a pipe, for one, would wait for ever.
-fn check_file(path: &Path) -> Result<(), ServerError> {
-    match std::fs::metadata(path) {
-        Ok(what) if !what.is_file() => {
-            Err(ServerError(format!("data_dir: {} is no file; move it away", path.display())))
-        }
-        _ => Ok(()),
-    }
+fn no_file(error: std::io::Error) -> ServerError {
+    ServerError(format!("data_dir: {error}"))
 }
 
 /// Where the server answers questions that has a data folder; none where no process has it.
@@ -103,7 +97,7 @@ fn check_file(path: &Path) -> Result<(), ServerError> {
 /// Where that cannot be found out, or the one who has it does not answer yet.
 pub fn question_address(folder: &Path) -> Result<Option<String>, ServerError> {
     let path = folder.join(FILE);
-    check_file(&path)?;
+    expect_file(&path).map_err(no_file)?;
     let cannot = |error: std::io::Error| {
         ServerError(format!(
             "cannot tell whether a server is using {}: {}: {error}; run this as the user that the \

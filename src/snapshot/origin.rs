@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::durable::{self, FileError};
 use super::files;
+use crate::config::expect_file;
 use crate::store::{Database, Store};
 
 /// What the data folder says of its store.
@@ -130,6 +131,7 @@ impl Origin {
 /// What a data folder says of its store; none: nothing yet.
 fn read(data_dir: &Path) -> Result<Option<Told>, String> {
     let path = data_dir.join(files::ORIGIN);
+    expect_file(&path).map_err(|e| e.to_string())?;
     match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(FileError::of(&path)(error).to_string()),

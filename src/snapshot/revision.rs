@@ -15,6 +15,7 @@ use super::durable::{self, FileError, TempFile};
 use super::excel::ExcelFiles;
 use super::files::{self, Kind, Name};
 use super::manifest::{Manifest, ManifestFile};
+use crate::config::expect_file;
 
 /// A publication whose files have no names yet.
 pub struct Draft {
@@ -79,7 +80,8 @@ impl Target<'_> {
 
     /// The manifest of a revision whose data is there; none: it cannot stand for anything.
     pub fn read_manifest(&self, revision: u32) -> Option<Manifest> {
-        let json = std::fs::read(self.path(revision, Kind::Manifest)).ok()?;
+        let path = self.path(revision, Kind::Manifest);
+        let json = expect_file(&path).and_then(|()| std::fs::read(&path)).ok()?;
         let manifest = Manifest::from_json(&json).filter(|m| m.revision == revision)?;
         let data = std::fs::metadata(self.path(revision, Kind::Exact)).ok()?;
         (data.len() == manifest.bytes).then_some(manifest)

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use database::Access;
 
+use crate::config::expect_file;
 use crate::metrics::Metrics;
 
 pub use database::Database;
@@ -63,6 +64,7 @@ impl Store {
         if !is_empty && !Self::is_in(folder) {
             return Err(StoreError::damaged(folder, "it has files, and no CURRENT among them"));
         }
+        expect_file(&folder.join("CURRENT")).map_err(|e| StoreError::damaged(folder, e))?;
         let files = i32::try_from(open_files / 5 * 4).unwrap_or(i32::MAX);
         let database = staging::open(folder, || Database::open(folder, Access::Make, files))?;
         let store = Self {
