@@ -2,6 +2,7 @@
 //! the counter or message that shows it. A limit that an operator may want to move
 //! is a key of the configuration instead (`schemas/reference.toml`).
 
+pub mod addresses;
 pub mod descriptors;
 
 /// Events in one batch. A full batch goes to the shards; a partly filled one follows

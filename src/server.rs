@@ -102,6 +102,7 @@ impl Server {
     /// Where the data folder, the store or an address cannot be used.
     pub fn start(config: Config, clock: Clock) -> Result<Self, ServerError> {
         let config = Arc::new(config);
+        limits::addresses::check(config.memory_limit).map_err(ServerError)?;
         let descriptors = Descriptors::claim().map_err(ServerError)?;
         let mut lock = DataLock::take(&config.data_dir)?;
         let folder = config.data_dir.join("store");

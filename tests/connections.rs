@@ -121,6 +121,20 @@ fn senders_beyond_the_limit_lose_nothing() {
 }
 
 #[test]
+fn too_few_addresses_are_said_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("s.toml"), config(folder.path())).unwrap();
+    for bytes in ["300000000", "500000000", "800000000"] {
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--as={bytes}")).args([PROGRAM, "serve", "-c"]);
+        let output = command.arg(folder.path().join("s.toml")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{bytes}: {said}");
+        assert!(said.contains("ulimit -v"), "{said}");
+    }
+}
+
+#[test]
 fn too_few_descriptors_are_said_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("s.toml"), config(folder.path())).unwrap();
