@@ -547,6 +547,60 @@ fn pipes_in_the_place_of_files_hold_nothing_up() {
     }
 }
 
+/// What systemd runs before the server must let it mend what it can, and keep it from what it refuses.
+#[test]
+fn check_and_serve_are_of_one_mind_about_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = config(folder.path());
+    let (data, kept) = (folder.path().join("data"), folder.path().join("kept"));
+    let store = data.join("store");
+    let check = || {
+        let mut command = Command::new(PROGRAM);
+        command.arg("check").arg("-c").arg(folder.path().join("s.toml"));
+        command
+    };
+    let process = Process::start(folder.path(), &text);
+    process.send(0, 100);
+    process.wait_until("accepted", |s| s["sequence"] == 100);
+    process.signal("-TERM");
+    process.wait();
+    assert!(Command::new("cp").arg("-r").args([&store, &kept]).status().unwrap().success());
+    let process = Process::start(folder.path(), &text);
+    process.send(100, 200);
+    process.wait_until("accepted", |s| s["sequence"] == 200);
+    process.ask(r#"{"export":"pages","day":"2026-11-18"}"#);
+    assert_eq!(check().status().unwrap().code(), Some(0), "beside a server");
+    process.signal("-TERM");
+    process.wait();
+    assert_eq!(check().status().unwrap().code(), Some(0));
+
+    // A file that only staging has.
+    let tables = std::fs::read_dir(&store).unwrap().map(|e| e.unwrap().path());
+    let newest = tables.filter(|path| path.extension().is_some_and(|e| e == "sst")).max().unwrap();
+    let staging = data.join("store.staging/9");
+    std::fs::create_dir_all(&staging).unwrap();
+    std::fs::rename(&newest, staging.join("records.sst")).unwrap();
+    let output = check().output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("gives back"));
+    let process = Process::of(&mut serve(folder.path()), folder.path());
+    assert_eq!(process.ask(r#"{"summary":"pages"}"#)["rows"][0][0], 200);
+    process.signal("-TERM");
+    process.wait();
+
+    // None, and that of an earlier time.
+    std::fs::remove_dir_all(&store).unwrap();
+    for why in ["there is no store in", "is older than the published days"] {
+        for mut command in [check(), serve(folder.path())] {
+            let line = refused(&mut command);
+            assert!(line.contains(why), "{why}: {line}");
+        }
+        if !store.exists() {
+            std::fs::rename(&kept, &store).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_store_that_goes_while_it_is_open_is_told_and_can_come_back() {
     let folder = tempfile::tempdir().unwrap();

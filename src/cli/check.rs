@@ -4,6 +4,8 @@ use super::{Configured, say};
 use crate::config::{
     AggregateKind, Config, FieldSource, Purpose, Schema, Summary, family_name, mapping,
 };
+use crate::server::question_address;
+use crate::snapshot::Origin;
 use crate::store::{Registry, Store};
 
 /// Validate a configuration and print what was understood
@@ -24,12 +26,22 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let config = args.configured.load(Purpose::Serve)?;
     let folder = config.data_dir.join("store");
-    let stored = Store::is_in(&folder);
-    if stored {
-        let store = Store::open_read_only(&folder)?;
-        Registry::resolve(&store, &config.schema)?;
-    }
-    let state = if stored { "fits what is stored there" } else { "nothing is stored there yet" };
+    Origin::expect_store(&config.data_dir, &folder).map_err(anyhow::Error::msg)?;
+    let state = match Store::is_in(&folder).then(|| Store::open_read_only(&folder)) {
+        None => "nothing is stored there yet",
+        Some(Err(error)) if Store::would_be_mended(&folder, &error) => {
+            "its store lacks files of its last checkpoint, which the next start gives back to it"
+        }
+        Some(store) => {
+            let store = store?;
+            // What a running server has published since may be more than was just seen of its store.
+            if matches!(question_address(&config.data_dir), Ok(None)) {
+                Origin::check(&config.data_dir, &store).map_err(anyhow::Error::msg)?;
+            }
+            Registry::resolve(&store, &config.schema)?;
+            "fits what is stored there"
+        }
+    };
     say(format!(
         "{}\n{} is sound; data in {}: {state}",
         describe(&config),

@@ -11,6 +11,7 @@ use crate::clock::{Clock, Stopwatch};
 use crate::config::{Config, Purpose};
 use crate::event::parse_date;
 use crate::server::{Server, question_address};
+use crate::snapshot::Origin;
 use crate::store::Store;
 
 /// Longest wait for a server that is publishing.
@@ -63,16 +64,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     .to_string();
     // Not the address of the configuration: there, a server with another folder may listen.
     let running = question_address(folder)?;
+    let store = folder.join("store");
     let answer = match &running {
         Some(address) => {
             let asked = ask(address, &question, LONGEST);
             asked.with_context(|| format!("asking the server that has {}", folder.display()))?
         }
         // To publish nothing must not make anything.
-        None if !Store::is_in(&folder.join("store")) => bail!(
-            "there is no store in {}; name the folder of the server with --data-dir",
-            folder.display()
-        ),
+        None if !Store::is_in(&store) => {
+            Origin::expect_store(folder, &store).map_err(anyhow::Error::msg)?;
+            bail!(
+                "there is no store in {}; name the folder of the server with --data-dir",
+                folder.display()
+            )
+        }
         None => publish_here(config, &question)?,
     };
     let answer: Value = serde_json::from_str(&answer).context("the answer is not JSON")?;

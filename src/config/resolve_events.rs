@@ -144,6 +144,9 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
     let sample = afternoon.to_zoned(TimeZone::UTC).map_err(|e| e.to_string())?;
     let printed = jiff::fmt::strtime::format(pattern, &sample).map_err(|e| e.to_string())?;
     let parsed = jiff::fmt::strtime::parse(pattern, &printed).map_err(|e| e.to_string())?;
+    if parsed.iana_time_zone().is_some() {
+        return Err("names of zones are not read; use %z for an offset, or event.zone".to_owned());
+    }
     let read = parsed.to_datetime().map_err(|e| e.to_string())?;
     // A pattern may leave out the time of day, which then is midnight.
     if read.date() == afternoon.date() && [0, afternoon.hour()].contains(&read.hour()) {
@@ -155,7 +158,12 @@ fn check_pattern(pattern: &str) -> Result<(), String> {
 /// The steps of a path such as `user.id`.
 fn path(text: &Text, key: &str) -> Result<Vec<String>, Problem> {
     let steps = path_steps(text.get_ref());
-    if steps.iter().any(String::is_empty) || steps.len() >= limits::MAX_JSON_DEPTH {
+    if steps.len() >= limits::MAX_JSON_DEPTH {
+        let (has, most) = (steps.len(), limits::MAX_JSON_DEPTH - 1);
+        let message = format!("a path of {has} steps; no event is as deep, {most} are the most");
+        return Err(Problem::new(text.span(), key, message));
+    }
+    if steps.iter().any(String::is_empty) {
         let message = format!("\"{}\" is not a path such as user or user.id", text.get_ref());
         return Err(Problem::new(text.span(), key, message));
     }

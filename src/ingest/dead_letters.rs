@@ -88,17 +88,19 @@ impl DeadLetters {
             self.flush();
             self.file = None;
         }
-        if self.file.is_none() || (self.is_full() && !self.is_in_place()) {
+        let line = line_of(letter);
+        let bytes = line.len() as u64;
+        if self.file.is_none() || (!self.has_room(bytes) && !self.is_in_place()) {
             self.flush();
             if let Err(error) = self.open(day) {
                 self.report(&error);
             }
         }
-        if self.file.is_none() || self.is_full() {
+        if self.file.is_none() || !self.has_room(bytes) {
             self.metrics.dead_letters_dropped.add(1);
             return;
         }
-        self.lines.extend_from_slice(line_of(letter).as_bytes());
+        self.lines.extend_from_slice(line.as_bytes());
         self.waiting += 1;
         if self.lines.len() >= BUFFER_BYTES {
             self.flush();
@@ -139,9 +141,9 @@ impl DeadLetters {
         result
     }
 
-    /// Whether the day's file has no room for another letter.
-    fn is_full(&self) -> bool {
-        self.written + self.lines.len() as u64 >= self.limits.max_file
+    /// Whether the day's file has room for another letter.
+    fn has_room(&self, bytes: u64) -> bool {
+        self.written + self.lines.len() as u64 + bytes <= self.limits.max_file
     }
 
     /// Whether the open file is the one that has the day's name.

@@ -151,17 +151,41 @@ fn read_pattern(text: &[u8], pattern: &str, zone: &TimeZone) -> Option<i64> {
 /// for what follows it.
 fn cut_fraction<'a>(text: &'a [u8], pattern: &str) -> Cow<'a, [u8]> {
     const MOST: usize = 9;
-    let is_mark = |byte: u8| match byte {
-        b'.' => !pattern.contains(".%s"),
-        b',' => !pattern.contains(",%s"),
-        _ => false,
-    };
+    let start = fraction_mark(pattern.as_bytes()).and_then(|(mark, before)| {
+        let mut marks = text.iter().enumerate().filter(|(_, byte)| **byte == mark);
+        marks.nth(before).map(|(at, _)| at + 1)
+    });
     let digits = |at: usize| text[at..].iter().take_while(|b| b.is_ascii_digit()).count();
-    let mut starts = (1..text.len()).filter(|at| is_mark(text[at - 1]));
-    match starts.find(|at| digits(*at) > MOST) {
-        Some(at) => [&text[..at + MOST], &text[at + digits(at)..]].concat().into(),
-        None => text.into(),
+    match start {
+        Some(at) if digits(at) > MOST => {
+            [&text[..at + MOST], &text[at + digits(at)..]].concat().into()
+        }
+        _ => text.into(),
     }
+}
+
+/// What stands before the fraction of a pattern, a point or a comma, and how many of these before
+/// that; none: it has no fraction.
+fn fraction_mark(pattern: &[u8]) -> Option<(u8, usize)> {
+    let count = |mark, end: usize| pattern[..end].iter().filter(|byte| **byte == mark).count();
+    let mut at = 0;
+    while at < pattern.len() {
+        if pattern[at] != b'%' {
+            at += 1;
+            continue;
+        }
+        let is_flag = |b: &u8| !b.is_ascii_alphabetic() && *b != b'%';
+        let end = at + 1 + pattern[at + 1..].iter().take_while(|b| is_flag(b)).count();
+        if matches!(pattern.get(end), Some(b'f' | b'N')) {
+            if pattern[at + 1] == b'.' {
+                return Some((b'.', count(b'.', at)));
+            }
+            let mark = *pattern[..at].last().filter(|b| matches!(b, b'.' | b','))?;
+            return Some((mark, count(mark, at - 1)));
+        }
+        at = end + 1;
+    }
+    None
 }
 
 /// Whether the seconds of a text are 60, which the library takes for 59.
@@ -221,6 +245,22 @@ mod tests {
                 Ok(us("2026-11-20T11:00:00.999999Z")),
             ),
             ("1.1234567890", pattern("%j.%s"), &utc, Ok(1_234_567_890_000_000)),
+            // Digits behind a point that are no fraction.
+            ("log.2026112012", pattern("log.%Y%m%d%H"), &utc, Ok(us("2026-11-20T12:00:00Z"))),
+            ("log.20261120129", pattern("log.%Y%m%d%H"), &utc, Err(Reason::BadTime)),
+            (
+                "a.2026112012.30.1234567891",
+                pattern("a.%Y%m%d%H.%M.%f"),
+                &utc,
+                Ok(us("2026-11-20T12:30:00.123456Z")),
+            ),
+            (
+                "a.20261120123000.1234567891",
+                pattern("a.%Y%m%d%H%M%S%.f"),
+                &utc,
+                Ok(us("2026-11-20T12:30:00.123456Z")),
+            ),
+            ("11.2015302026", pattern("%m.%d%H%M%Y"), &utc, Ok(us("2026-11-20T15:30:00Z"))),
             // A leap second is where one may be: at the end of a day in UTC.
             (
                 "2017-01-01 00:59:60",

@@ -59,6 +59,15 @@ impl Origin {
         }
     }
 
+    /// Refuses a store that is not the one that the published days of a data folder came from.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check(data_dir: &Path, database: &Database) -> Result<(), String> {
+        let identity = database.identity().map_err(|e| e.to_string())?;
+        judge(data_dir, database, identity.as_deref()).map(|_| ())
+    }
+
     /// The origin of a data folder whose store was opened; `make_identity` names a store that
     /// has no identity yet.
     ///
@@ -69,43 +78,19 @@ impl Origin {
         database: &Database,
         make_identity: impl FnOnce() -> String,
     ) -> Result<Self, String> {
-        let position = database.position().map_err(|e| e.to_string())?;
-        let told = read(data_dir)?;
-        let folder = database.folder().display();
-        if told.is_none() && position.sequence == 0 && has_published(data_dir)? {
-            let way_on = way_on(data_dir);
-            return Err(format!(
-                "the store in {folder} is empty, but there are published days: {way_on}"
-            ));
+        let known = database.identity().map_err(|e| e.to_string())?;
+        let told = judge(data_dir, database, known.as_deref())?;
+        let identity = known.clone().unwrap_or_else(make_identity);
+        if known.is_none() {
+            database.set_identity(&identity).map_err(|e| e.to_string())?;
         }
-        let identity = match database.identity().map_err(|e| e.to_string())? {
-            Some(identity) => identity,
-            None => {
-                let identity = make_identity();
-                database.set_identity(&identity).map_err(|e| e.to_string())?;
-                identity
-            }
-        };
-        let Some(told) = told else {
-            let told = Told { store: identity, published_sequence: 0 };
-            let origin = Self { data_dir: data_dir.to_owned(), told };
+        let is_new = told.is_none();
+        let told = told.unwrap_or(Told { store: identity, published_sequence: 0 });
+        let origin = Self { data_dir: data_dir.to_owned(), told };
+        if is_new {
             origin.write().map_err(|e| e.to_string())?;
-            return Ok(origin);
-        };
-        if told.store != identity {
-            let way_on = way_on(data_dir);
-            return Err(format!("the store in {folder} is not that of this data folder: {way_on}"));
         }
-        if told.published_sequence > position.sequence {
-            return Err(format!(
-                "the store in {folder} is older than the published days: it holds {} events, they \
-                 {}: {}",
-                position.sequence,
-                told.published_sequence,
-                way_on(data_dir)
-            ));
-        }
-        Ok(Self { data_dir: data_dir.to_owned(), told })
+        Ok(origin)
     }
 
     /// Notes, before days are published with them, that all events before a sequence number may
@@ -126,6 +111,36 @@ impl Origin {
         let json = serde_json::to_string_pretty(&self.told).unwrap_or_default() + "\n";
         durable::write(&self.data_dir, files::ORIGIN, json.as_bytes()).map(|_| ())
     }
+}
+
+/// What a data folder says of its store; none: nothing yet. An error where the store, which has
+/// this identity, contradicts it.
+fn judge(
+    data_dir: &Path,
+    database: &Database,
+    identity: Option<&str>,
+) -> Result<Option<Told>, String> {
+    let position = database.position().map_err(|e| e.to_string())?;
+    let (folder, way_on) = (database.folder().display(), way_on(data_dir));
+    let Some(told) = read(data_dir)? else {
+        if position.sequence == 0 && has_published(data_dir)? {
+            return Err(format!(
+                "the store in {folder} is empty, but there are published days: {way_on}"
+            ));
+        }
+        return Ok(None);
+    };
+    if identity != Some(&told.store) {
+        return Err(format!("the store in {folder} is not that of this data folder: {way_on}"));
+    }
+    if told.published_sequence > position.sequence {
+        return Err(format!(
+            "the store in {folder} is older than the published days: it holds {} events, they {}: \
+             {way_on}",
+            position.sequence, told.published_sequence
+        ));
+    }
+    Ok(Some(told))
 }
 
 /// What a data folder says of its store; none: nothing yet.

@@ -287,17 +287,24 @@ impl Publisher {
         match self.ask(Request::Checkpoint) {
             None => Err(Failure::Stopped),
             Some(Err(error)) => {
-                self.parts.metrics.snapshots_failed.add(1);
+                self.count_failure();
                 Err(Failure::Failed(format!("the checkpoint before it failed: {error}")))
             }
-            Some(Ok(_)) => Ok(self.parts.store.database()?),
+            Some(Ok(_)) => Ok(self.parts.store.database().inspect_err(|_| self.count_failure())?),
         }
+    }
+
+    /// Counts what keeps days from being published, whichever they are.
+    fn count_failure(&self) {
+        self.parts.metrics.snapshots_failed.add(1);
     }
 
     /// A view to publish from.
     fn view<'d>(&mut self, database: &'d Database) -> Result<Reader<'d>, String> {
-        let reader = database.reader().map_err(|e| e.to_string())?;
-        self.parts.origin.note(reader.position.sequence).map_err(|e| e.to_string())?;
+        let reader = database.reader().inspect_err(|_| self.count_failure());
+        let reader = reader.map_err(|e| e.to_string())?;
+        let noted = self.parts.origin.note(reader.position.sequence);
+        noted.inspect_err(|_| self.count_failure()).map_err(|e| e.to_string())?;
         Ok(reader)
     }
 

@@ -85,6 +85,12 @@ impl Store {
         Database::open(folder, Access::Read, LOOK_FILES)
     }
 
+    /// Whether a store that cannot be opened to look at it, for this error, lacks only what opening
+    /// it to write may give back to it.
+    pub fn would_be_mended(folder: &Path, error: &StoreError) -> bool {
+        staging::has_missing(folder, error)
+    }
+
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.folder

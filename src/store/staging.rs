@@ -81,6 +81,11 @@ fn missing_table(error: &StoreError) -> Option<u64> {
     digits.parse().ok()
 }
 
+/// Whether the file that an error says is missing may be here.
+pub(super) fn has_missing(folder: &Path, error: &StoreError) -> bool {
+    missing_table(error).is_some() && checkpoints(folder).iter().any(|files| !files.is_empty())
+}
+
 /// The files of each checkpoint that is here, in the order in which they are taken over.
 fn checkpoints(folder: &Path) -> Vec<Vec<PathBuf>> {
     let entries = |folder: &Path| {

@@ -76,6 +76,7 @@ impl StoreWriter {
             let mut files = Files::new(&self.store, &options, order.position.checkpoint);
             let mut reports = Vec::new();
             let mut waiting = self.shards;
+            let (mut rows, mut bytes) = (0, 0);
             // Pieces are taken to the last also where writing fails, so that no shard waits.
             while waiting > 0 {
                 let Ok(mut piece) = pieces_in.recv() else { return };
@@ -83,15 +84,19 @@ impl StoreWriter {
                     reports.extend(last);
                     waiting -= 1;
                 }
-                self.metrics.checkpoint_rows.add(piece.rows.len() as u64);
-                self.metrics.checkpoint_bytes.add(piece.bytes.len() as u64);
+                rows += piece.rows.len() as u64;
+                bytes += piece.bytes.len() as u64;
                 files.add(&piece);
             }
             let take_over =
                 TakeOver { store: &self.store, metrics: &self.metrics, stop: &self.stop };
             let error = files.commit(&order, &take_over).err();
             match &error {
-                None => self.metrics.checkpoints.add(1),
+                None => {
+                    self.metrics.checkpoints.add(1);
+                    self.metrics.checkpoint_rows.add(rows);
+                    self.metrics.checkpoint_bytes.add(bytes);
+                }
                 Some(error) => {
                     self.metrics.checkpoints_failed.add(1);
                     tracing::error!(%error, "checkpoint failed; nothing is lost while the program \

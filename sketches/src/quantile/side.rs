@@ -207,7 +207,7 @@ impl Side {
         }
         if index - self.base >= self.counts.len() as i32 {
             let step = STEP.max(self.counts.len() as i32 / 8);
-            let length = (index - self.base + step) / step * step;
+            let length = ((index - self.base + step) / step * step).min(self.kept);
             self.counts.reserve_exact(length as usize - self.counts.len());
             self.counts.resize(length as usize, 0);
         }
