@@ -254,10 +254,13 @@ mod tests {
     }
 
     fn keep(letters: &mut DeadLetters, text: &str, arrival_us: i64) {
-        let (bytes, source) = (text.as_bytes(), "test");
-        let reason = Reason::MalformedJson;
-        letters.keep(&Letter { bytes, reason, field: None, arrival_us, source });
+        letters.keep(&letter(text, arrival_us));
         letters.flush();
+    }
+
+    fn letter(text: &str, arrival_us: i64) -> Letter<'_> {
+        let (bytes, source) = (text.as_bytes(), "test");
+        Letter { bytes, reason: Reason::MalformedJson, field: None, arrival_us, source }
     }
 
     #[test]
@@ -282,15 +285,18 @@ mod tests {
     #[test]
     fn a_full_file_that_is_moved_away_makes_room() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut letters, metrics) = letters(folder.path(), 1);
+        let one = line_of(&letter("one", NOON_US)).len() as u64;
+        let (mut letters, metrics) = letters(folder.path(), one);
         let file = folder.path().join("letters/2026-11-20.ndjson");
         keep(&mut letters, "one", NOON_US);
         keep(&mut letters, "two", NOON_US);
         assert_eq!((metrics.dead_letters.get(), metrics.dead_letters_dropped.get()), (1, 1));
         std::fs::remove_file(&file).unwrap();
-        keep(&mut letters, "three", NOON_US);
-        assert!(std::fs::read_to_string(&file).unwrap().contains("three"));
-        assert_eq!((metrics.dead_letters.get(), metrics.dead_letters_dropped.get()), (2, 1));
+        keep(&mut letters, "six", NOON_US);
+        assert!(std::fs::read_to_string(&file).unwrap().contains("six"));
+        keep(&mut letters, "longer than the file may be", NOON_US);
+        assert_eq!((metrics.dead_letters.get(), metrics.dead_letters_dropped.get()), (2, 2));
+        assert_eq!(std::fs::metadata(&file).unwrap().len(), one);
     }
 
     #[test]

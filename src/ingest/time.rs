@@ -249,8 +249,8 @@ mod tests {
             ("log.2026112012", pattern("log.%Y%m%d%H"), &utc, Ok(us("2026-11-20T12:00:00Z"))),
             ("log.20261120129", pattern("log.%Y%m%d%H"), &utc, Err(Reason::BadTime)),
             (
-                "a.2026112012.30.1234567891",
-                pattern("a.%Y%m%d%H.%M.%f"),
+                "a.2026112012.3000.1234567891",
+                pattern("a.%Y%m%d%H.%M%S.%f"),
                 &utc,
                 Ok(us("2026-11-20T12:30:00.123456Z")),
             ),

@@ -291,7 +291,7 @@ fn configuration(shards: &str, events_at: &str, questions_at: &str) -> anyhow::R
     config.insert("shards".to_owned(), shards);
     let still = format!(
         "[ingest.zmq]\nbind = \"{events_at}\"\n[query.zmq]\nbind = \"{questions_at}\"\n\
-         [checkpoint]\ninterval = \"24h\"\n[snapshots]\ngrace = \"24h\"\nquiet = \"24h\"\n"
+         [checkpoint]\ninterval = \"24h\"\n[snapshots]\ngrace = \"3650d\"\nquiet = \"24h\"\n"
     );
     config.extend(still.parse::<toml::Table>()?);
     Ok(toml::to_string(&config)?)

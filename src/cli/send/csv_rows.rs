@@ -9,7 +9,7 @@ use std::io::BufRead;
 use anyhow::{Context, bail};
 
 use super::csv_record::{Record, Records};
-use super::input::Outcome;
+use super::input::{NO_UTF8, Outcome};
 use crate::cli::table::{counted, printable};
 use crate::limits;
 
@@ -48,7 +48,16 @@ impl<R: BufRead> CsvRows<R> {
             bail!("{at}: the header {why}; mend it");
         }
         let names: Vec<&[u8]> = record.cells().collect();
+        if let [name] = names[..]
+            && let Some(other) = [b';', b'\t'].iter().find(|b| name.contains(b))
+        {
+            let other = char::from(*other).escape_debug();
+            bail!("{at}: one column, whose name has \"{other}\"; write the file with commas");
+        }
         for (column, name) in names.iter().enumerate() {
+            if std::str::from_utf8(name).is_err() {
+                bail!("{at}: the name of column {} {NO_UTF8}", column + 1);
+            }
             if name.is_empty() {
                 bail!("{at}: column {} has no name; give it one", column + 1);
             }
@@ -91,6 +100,9 @@ impl<R: BufRead> CsvRows<R> {
         if cells != columns {
             let cells = counted(cells as u64, "cell");
             return Ok(Outcome::Bad(format!("has {cells}, the header has {columns}")));
+        }
+        if self.record.cells().any(|cell| std::str::from_utf8(cell).is_err()) {
+            return Ok(Outcome::Bad(NO_UTF8.to_owned()));
         }
         line.push(b'{');
         for (Column { member, is_bool }, cell) in self.columns.iter().zip(self.record.cells()) {
@@ -157,7 +169,7 @@ fn is_json_number(text: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// Writes a JSON string. Bytes that are not UTF-8 stay as they are: the server judges them.
+/// Writes a JSON string.
 pub(super) fn write_string(text: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
     for &byte in text {
@@ -225,8 +237,21 @@ mod tests {
         assert!(message("a,\n1,2\n").contains("column 2 has no name"));
         assert!(message("").contains("is empty"));
         assert!(message("a,\"b\n1,2\n").contains("the header has a quote that is opened"));
+        assert!(message("a;b\n1;2\n").contains("name has \";\"; write the file with commas"));
+        assert!(message("a\tb\n1\t2\n").contains("name has \"\\t\""));
+        assert!(message("sep=;\na;b\n").contains("name has \";\""));
         let missing = format!("{:#}", convert_with("a\n1\n", &["b"]).unwrap_err());
         assert!(missing.contains("no column is named \"b\""), "{missing}");
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_said() {
+        let mut rows = CsvRows::new(&b"a,b\n1,caf\xe9\n2,caf\xc3\xa9\n"[..], "f.csv", &[]).unwrap();
+        let mut line = Vec::new();
+        assert_eq!(rows.next_row(&mut line).unwrap(), Outcome::Bad(NO_UTF8.to_owned()));
+        assert_eq!(rows.next_row(&mut line).unwrap(), Outcome::Record);
+        let header = CsvRows::new(&b"a,caf\xe9\n"[..], "f.csv", &[]).err().unwrap().to_string();
+        assert!(header.contains("f.csv:1: the name of column 2 is not UTF-8"), "{header}");
     }
 
     #[test]

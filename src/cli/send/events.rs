@@ -11,7 +11,7 @@ use std::ops::Range;
 use anyhow::{Context, bail};
 use serde::de::IgnoredAny;
 
-use super::input::Outcome;
+use super::input::{NO_UTF8, Outcome};
 use crate::limits;
 
 /// Bytes read at once.
@@ -130,7 +130,7 @@ impl<R: Read> Events<R> {
         match self.value(alone)? {
             Value::Whole(bytes) => {
                 self.take(bytes);
-                Ok(Outcome::Record)
+                Ok(no_text(self.taken()).map_or(Outcome::Record, Outcome::Bad))
             }
             Value::Cut => {
                 if !alone {
@@ -346,6 +346,20 @@ impl<R: Read> Events<R> {
     }
 }
 
+/// Why no server would take an object's text, which the grammar alone does not tell.
+fn no_text(object: &[u8]) -> Option<String> {
+    if std::str::from_utf8(object).is_err() {
+        return Some(NO_UTF8.to_owned());
+    }
+    let may_be_half = |text: &[u8]| matches!(text, [b'\\', b'u', b'd' | b'D', ..]);
+    if !object.windows(3).any(may_be_half) {
+        return None;
+    }
+    // Characters beyond 16 bits are written as two halves, and one alone is none.
+    let error = serde_json::from_slice::<serde_json::Value>(object).err()?.to_string();
+    Some(format!("is no JSON: {}", error.split(" at line ").next().unwrap_or_default()))
+}
+
 /// What may stand between values: white space, and what some programs end or begin records with.
 fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0 | 0x1e)
@@ -367,7 +381,11 @@ mod tests {
 
     /// Events as they are, and what is none as `line why`.
     fn read_by(bytes: usize, text: &str) -> Vec<String> {
-        let mut events = Events::new(Slow(text.as_bytes(), bytes), "f");
+        read(bytes, text.as_bytes())
+    }
+
+    fn read(bytes: usize, text: &[u8]) -> Vec<String> {
+        let mut events = Events::new(Slow(text, bytes), "f");
         let mut all = Vec::new();
         loop {
             match events.next_event().unwrap() {
@@ -376,6 +394,12 @@ mod tests {
                 Outcome::End => return all,
             }
         }
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_said() {
+        let read = read(7, b"{\"a\":\"caf\xe9\"}\n{\"a\":\"caf\xc3\xa9\"}");
+        assert_eq!(read, [format!("f:1 {NO_UTF8}"), "{\"a\":\"caf\u{e9}\"}".to_owned()]);
     }
 
     #[test]
@@ -412,6 +436,10 @@ mod tests {
             (
                 "<13>Oct 11 host app{x}[1]: {\"a\":1}\n[x] {\"a\":1}",
                 &["<13>Oct 11 host app{x}[1]: {\"a\":1}", "[x] {\"a\":1}"],
+            ),
+            (
+                "{\"a\":\"\\ud800\"}\n{\"a\":\"\\ud83d\\uDE00\"}",
+                &["f:1 is no JSON: unexpected end of hex escape", "{\"a\":\"\\ud83d\\uDE00\"}"],
             ),
             (
                 "{\"a\":1,\n{\"a\":2}\n{\"a\":3}",

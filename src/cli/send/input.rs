@@ -41,6 +41,10 @@ const OTHERS: [(&[u8], &str, &str); 18] = [
     (b"%PDF-", "PDF", "the program that made it"),
 ];
 
+/// Why a record cannot be sent that is written in Latin-1, say.
+pub const NO_UTF8: &str =
+    "is not UTF-8; make that of the file (iconv -f WINDOWS-1252 -t UTF-8, if that is what it is)";
+
 /// Bytes that tell the form of a text.
 const START: usize = 16;
 

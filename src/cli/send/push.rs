@@ -22,6 +22,9 @@ pub(super) const SEND_HIGH_WATER_MARK: i32 = 64;
 /// Where the socket tells of its handshakes.
 const MONITOR: &str = "inproc://summarizer-send";
 
+/// How long a step takes at most that needs nobody's leave.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A connected PUSH socket.
 pub struct Pusher {
     // In this order: a monitor must outlive its socket, a context both.
@@ -70,6 +73,7 @@ impl Pusher {
 
     fn wait_for_handshake(&self) -> anyhow::Result<()> {
         let since = Stopwatch::start();
+        let mut ended = false;
         loop {
             let left = self.timeout.saturating_sub(since.elapsed());
             self.monitor.set_rcvtimeo(millis(left))?;
@@ -78,11 +82,21 @@ impl Pusher {
                     frames.first().and_then(|f| Some(u16::from_ne_bytes(*f.first_chunk()?)))
                 }
                 Err(zmq::Error::EINTR) => continue,
+                Err(zmq::Error::EAGAIN) if ended => return Err(self.full()),
                 Err(zmq::Error::EAGAIN) => return Err(self.nobody()),
                 Err(error) => return Err(error.into()),
             };
-            if event == Some(zmq::SocketEvent::HANDSHAKE_SUCCEEDED.to_raw()) {
+            let is = |other: zmq::SocketEvent| event == Some(other.to_raw());
+            if is(zmq::SocketEvent::HANDSHAKE_SUCCEEDED) {
                 return Ok(());
+            }
+            // A server with too many connections ends those beyond: libzmq tells both that the
+            // handshake failed and that the connection is gone, and tries again by itself.
+            if is(zmq::SocketEvent::HANDSHAKE_FAILED_NO_DETAIL) {
+                ended = true;
+                self.monitor.set_rcvtimeo(millis(PATIENCE))?;
+                let _ = self.monitor.recv_multipart(0);
+                continue;
             }
             let address = &self.address;
             bail!(
@@ -149,6 +163,15 @@ impl Pusher {
         events.filter(|frames| frames.first().is_some_and(|f| f.starts_with(&lost))).count() as u64
     }
 
+    fn full(&self) -> anyhow::Error {
+        let (address, seconds) = (&self.address, self.timeout.as_secs_f64());
+        anyhow::anyhow!(
+            "what listens at {address} ends connections as they begin (tried for {seconds} s); \
+             where its log tells of too many, close some or raise its limit of open files, or wait \
+             longer with --timeout"
+        )
+    }
+
     fn nobody(&self) -> anyhow::Error {
         let (address, seconds) = (&self.address, self.timeout.as_secs_f64());
         anyhow::anyhow!(
@@ -165,7 +188,6 @@ pub(in crate::cli) fn millis(time: Duration) -> i32 {
 
 /// Whether someone accepts connections at an address (assumed where it cannot be tried).
 pub(in crate::cli) fn listens(address: &str) -> bool {
-    const PATIENCE: Duration = Duration::from_secs(1);
     if let Some(path) = address.strip_prefix("ipc://") {
         return UnixStream::connect(path).is_ok();
     }
@@ -216,6 +238,31 @@ mod tests {
         let (_context, _router, address) = server(zmq::ROUTER);
         let error = Pusher::connect(&address, Duration::from_secs(5)).err().unwrap();
         assert!(error.to_string().contains("does not take events"), "{error}");
+    }
+
+    #[test]
+    fn a_server_with_too_many_connections_is_tried_again() {
+        use std::net::{Shutdown, TcpListener};
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("tcp://{}", listener.local_addr().unwrap());
+        let ends = std::thread::spawn(move || {
+            for _ in 0..3 {
+                let _ = listener.accept().unwrap().0.shutdown(Shutdown::Both);
+            }
+        });
+        let error = Pusher::connect(&address, Duration::from_millis(50)).err().unwrap();
+        assert!(error.to_string().contains("ends connections as they begin"), "{error}");
+        let server = address.clone();
+        let takes = std::thread::spawn(move || {
+            ends.join().unwrap();
+            let pull = zmq::Context::new().socket(zmq::PULL).unwrap();
+            pull.bind(&server).unwrap();
+            pull.recv_bytes(0).unwrap()
+        });
+        let pusher = Pusher::connect(&address, Duration::from_secs(10)).unwrap();
+        pusher.push(b"one").unwrap();
+        pusher.finish().unwrap();
+        assert_eq!(takes.join().unwrap(), b"one");
     }
 
     #[test]
