@@ -1,7 +1,7 @@
 //! Events come in: a message from a socket becomes events in a batch.
 //!
 //! [`socket`] receives, [`decode`] reads a message into a [`crate::event::Batch`], with
-//! [`framing`] for where events begin, [`json`] and [`protobuf`] for the two forms, [`derive`]
+//! [`framing`] for where events begin, [`json`] and [`protobuf`] for the two forms, [`mod@derive`]
 //! for what is computed of an event and [`stage`] for the rule that it is taken whole or not at
 //! all; [`dead_letters`] keeps what was refused.
 
