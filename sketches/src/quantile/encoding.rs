@@ -79,7 +79,9 @@ impl Quantile {
         let above = bins.partition_point(|&(bin, _)| bin <= Bin::ZERO);
         put_u64(out, bins[zero..above].first().map_or(0, |&(_, count)| count));
         let folded = match self.0.view() {
-            View::Dense(dense) => dense.sides.each_ref().map(super::side::Side::folded),
+            View::Dense(dense) => {
+                [dense.negative.as_ref().map_or(&[][..], |n| n.folded()), dense.positive.folded()]
+            }
             _ => [&[][..]; 2],
         };
         bins[..zero].reverse();
@@ -192,8 +194,8 @@ fn decode_bins(reader: &mut Reader<'_>, kept: Kept, fine: bool) -> Result<Quanti
     let ViewMut::Dense(dense) = quantile.0.view_mut() else { unreachable!("it was made dense") };
     dense.zero = reader.u64()?;
     dense.head.count = dense.zero;
-    for side in 0..2 {
-        decode_side(reader, dense, side, kept)?;
+    for negative in [true, false] {
+        decode_side(reader, dense, negative, kept)?;
     }
     if dense.head.count >= COUNT_LIMIT {
         return Err(DecodeError::Invalid("the count is impossible"));
@@ -211,7 +213,7 @@ fn decode_bins(reader: &mut Reader<'_>, kept: Kept, fine: bool) -> Result<Quanti
 fn decode_side(
     reader: &mut Reader<'_>,
     dense: &mut Dense,
-    side: usize,
+    negative: bool,
     kept: Kept,
 ) -> Result<(), DecodeError> {
     let bins = reader.u64()?;
@@ -240,10 +242,11 @@ fn decode_side(
     if (highest - lowest) as u64 > furthest {
         return Err(DecodeError::Invalid("bins are too far apart"));
     }
+    let side = dense.side_mut(negative);
     for &(index, count) in read.iter().rev() {
-        dense.sides[side].add(index, count);
+        side.add(index, count);
     }
-    decode_folded(reader, &mut dense.sides[side], lowest, kept)
+    decode_folded(reader, side, lowest, kept)
 }
 
 /// Appends where values were folded, and how many. Where the least number of bins is kept, that

@@ -48,13 +48,7 @@ impl Quantile {
         // The busiest first.
         if let Storage::Dense { body: dense, .. } = &mut self.0 {
             dense.head.insert_whole(value, fixed);
-            return match bin.sign() {
-                0 => {
-                    dense.zero += 1;
-                    0
-                }
-                sign => dense.sides[usize::from(sign > 0)].insert(bin.index()),
-            };
+            return dense.insert(bin);
         }
         self.insert_small(bin, value, fixed)
     }
@@ -89,7 +83,7 @@ impl Quantile {
     #[inline]
     pub fn prefetch_bin(&self, bin: Bin) {
         if let Storage::Dense { body: dense, .. } = &self.0 {
-            dense.sides[usize::from(bin.sign() > 0)].prefetch(bin.index());
+            dense.positive.prefetch(bin.index());
         }
     }
 
@@ -172,8 +166,9 @@ impl Quantile {
                 if let ViewMut::Dense(mine) = self.0.view_mut() {
                     mine.head.merge(&theirs.head);
                     mine.zero += theirs.zero;
-                    for (mine, theirs) in mine.sides.iter_mut().zip(&theirs.sides) {
-                        mine.merge(theirs);
+                    mine.positive.merge(&theirs.positive);
+                    if let Some(theirs) = &theirs.negative {
+                        mine.side_mut(true).merge(theirs);
                     }
                 }
             }
@@ -226,7 +221,7 @@ impl Quantile {
             View::Dense(dense) => {
                 let of_side =
                     |side: &side::Side| side.folded().iter().map(|(_, count)| count).sum::<u64>();
-                dense.sides.iter().map(of_side).sum()
+                dense.sides().map(of_side).sum()
             }
             _ => 0,
         }
@@ -279,12 +274,13 @@ impl Quantile {
                 }
             }
             View::Dense(dense) => {
-                let [negative, positive] = &dense.sides;
-                negative.each_down(|index, count| take(Bin::new(true, index), count));
+                if let Some(negative) = &dense.negative {
+                    negative.each_down(|index, count| take(Bin::new(true, index), count));
+                }
                 if dense.zero > 0 {
                     take(Bin::ZERO, dense.zero);
                 }
-                positive.each(|index, count| take(Bin::new(false, index), count));
+                dense.positive.each(|index, count| take(Bin::new(false, index), count));
             }
         }
     }
@@ -415,10 +411,10 @@ fn expect(dense: &mut storage::Dense, bins: &[i32]) {
     let negative = &bins[..bins.partition_point(|&bin| bin < 0)];
     let positive = &bins[bins.partition_point(|&bin| bin <= 0)..];
     if let (Some(high), Some(low)) = (negative.first(), negative.last()) {
-        dense.sides[0].expect(index(low), index(high));
+        dense.side_mut(true).expect(index(low), index(high));
     }
     if let (Some(low), Some(high)) = (positive.first(), positive.last()) {
-        dense.sides[1].expect(index(low), index(high));
+        dense.positive.expect(index(low), index(high));
     }
 }
 

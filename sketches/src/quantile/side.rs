@@ -15,12 +15,18 @@ pub(super) struct Side {
     base: i32,
     /// The greatest index with a count, meaningless while `counts` is empty.
     highest: i32,
-    /// The low 16 bits.
+    /// The low 16 bits. None lies below the lowest kept bin.
     counts: Vec<u16>,
-    /// Index and the rest in units of 2¹⁶, ascending: seldom any.
-    carries: Vec<(i32, u64)>,
     /// How many bins are kept.
     kept: i32,
+    rare: Option<Box<Rare>>,
+}
+
+/// What few sides have, apart, so that the others are short.
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    /// Index and what exceeds the count there, in units of 2¹⁶, ascending.
+    carries: Vec<(i32, u64)>,
     /// Index, and how many of the values there belong lower, ascending: those of the lowest
     /// kept bin, and of bins that were the lowest where fewer were kept.
     folded: Vec<(i32, u64)>,
@@ -29,8 +35,12 @@ pub(super) struct Side {
 impl Side {
     /// No counts yet.
     pub(super) fn new(kept: Kept) -> Self {
-        let (counts, carries, folded) = (Vec::new(), Vec::new(), Vec::new());
-        Self { base: 0, highest: 0, counts, carries, kept: kept.bins(), folded }
+        Self { base: 0, highest: 0, counts: Vec::new(), kept: kept.bins(), rare: None }
+    }
+
+    /// One that keeps as many bins, without counts.
+    pub(super) fn empty(&self) -> Self {
+        Self { base: 0, highest: 0, counts: Vec::new(), kept: self.kept, rare: None }
     }
 
     /// Keeps more bins from now on.
@@ -40,7 +50,11 @@ impl Side {
 
     /// Where values were counted that belong lower, and how many.
     pub(super) fn folded(&self) -> &[(i32, u64)] {
-        &self.folded
+        self.rare.as_ref().map_or(&[], |rare| &rare.folded)
+    }
+
+    fn carries(&self) -> &[(i32, u64)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.carries)
     }
 
     /// The lowest bin that is kept; meaningless while there is no count.
@@ -50,12 +64,15 @@ impl Side {
 
     /// Whether no count is long and none was folded.
     pub(super) fn fits_sparse(&self) -> bool {
-        self.carries.is_empty() && self.folded.is_empty()
+        self.carries().is_empty() && self.folded().is_empty()
     }
 
     pub(super) fn heap_bytes(&self) -> usize {
-        let pairs = self.carries.capacity() + self.folded.capacity();
-        self.counts.capacity() * 2 + pairs * size_of::<(i32, u64)>()
+        let rare = self.rare.as_ref().map_or(0, |rare| {
+            let pairs = rare.carries.capacity() + rare.folded.capacity();
+            size_of::<Rare>() + pairs * size_of::<(i32, u64)>()
+        });
+        self.counts.capacity() * 2 + rare
     }
 
     /// Asks for the count of `index`.
@@ -73,15 +90,20 @@ impl Side {
         if let Some(count) = self.counts.get_mut(index.wrapping_sub(self.base) as usize)
             && index <= self.highest
             && *count < u16::MAX
-            && index > self.highest - self.kept
         {
             *count += 1;
-            0
-        } else {
-            let before = self.heap_bytes();
-            self.add(index, 1);
-            self.heap_bytes().wrapping_sub(before) as isize
+            return 0;
         }
+        self.insert_rare(index)
+    }
+
+    /// See [`Side::insert`].
+    #[cold]
+    #[inline(never)]
+    fn insert_rare(&mut self, index: i32) -> isize {
+        let before = self.heap_bytes();
+        self.add(index, 1);
+        self.heap_bytes().wrapping_sub(before) as isize
     }
 
     /// Counts `count` values, at least one.
@@ -93,14 +115,24 @@ impl Side {
         }
         let lowest = self.lowest();
         if index < lowest {
-            put(&mut self.folded, lowest, count);
+            self.fold(lowest, count);
         }
         let index = index.max(lowest);
         self.cover(index);
         let place = &mut self.counts[(index - self.base) as usize];
         let sum = u64::from(*place) + (count & 0xffff);
         *place = sum as u16;
-        put(&mut self.carries, index, (sum >> 16) + (count >> 16));
+        let carry = (sum >> 16) + (count >> 16);
+        if carry > 0 {
+            put(&mut self.rare.get_or_insert_default().carries, index, carry);
+        }
+    }
+
+    /// Notes that `count` values at `index` belong lower.
+    fn fold(&mut self, index: i32, count: u64) {
+        if count > 0 {
+            put(&mut self.rare.get_or_insert_default().folded, index, count);
+        }
     }
 
     /// Makes room for bins from `low` to `high`, of which the highest is sure to come.
@@ -121,8 +153,8 @@ impl Side {
         other.each_down(|index, count| self.add(index, count));
         // Of bins that lie too low now, all values were counted as folded just now.
         let lowest = self.lowest();
-        for &(index, count) in other.folded.iter().filter(|&&(index, _)| index >= lowest) {
-            put(&mut self.folded, index, count);
+        for &(index, count) in other.folded().iter().filter(|&&(index, _)| index >= lowest) {
+            self.fold(index, count);
         }
     }
 
@@ -131,14 +163,14 @@ impl Side {
         let covered = index >= self.base && index <= self.highest;
         let possible = covered && self.get(index) >= folded;
         if possible {
-            put(&mut self.folded, index, folded);
+            self.fold(index, folded);
         }
         possible
     }
 
     /// Hands out index and count, ascending.
     pub(super) fn each(&self, mut take: impl FnMut(i32, u64)) {
-        let mut carries = self.carries.iter().copied().peekable();
+        let mut carries = self.carries().iter().copied().peekable();
         for (index, &count) in (self.base..).zip(&self.counts) {
             let carry = carries.next_if(|&(at, _)| at == index).map_or(0, |(_, carry)| carry);
             let count = carry << 16 | u64::from(count);
@@ -152,7 +184,7 @@ impl Side {
     pub(super) fn each_down(&self, mut take: impl FnMut(i32, u64)) {
         for (place, &count) in self.counts.iter().enumerate().rev() {
             let index = self.base + place as i32;
-            if count > 0 || !self.carries.is_empty() {
+            if count > 0 || !self.carries().is_empty() {
                 let count = self.get(index);
                 if count > 0 {
                     take(index, count);
@@ -164,8 +196,9 @@ impl Side {
     /// The count at `index`, which is covered.
     fn get(&self, index: i32) -> u64 {
         let low = u64::from(self.counts[(index - self.base) as usize]);
-        match self.carries.binary_search_by_key(&index, |&(at, _)| at) {
-            Ok(at) => self.carries[at].1 << 16 | low,
+        let carries = self.carries();
+        match carries.binary_search_by_key(&index, |&(at, _)| at) {
+            Ok(at) => carries[at].1 << 16 | low,
             Err(_) => low,
         }
     }
@@ -181,9 +214,11 @@ impl Side {
         self.each(|index, count| below += if index < lowest { count } else { 0 });
         let gone = ((lowest - self.base) as usize).min(self.counts.len());
         self.counts.drain(..gone);
-        self.carries.retain(|&(index, _)| index >= lowest);
-        // What had been folded into bins that lie too low now is folded with them.
-        self.folded.retain(|&(index, _)| index >= lowest);
+        if let Some(rare) = &mut self.rare {
+            rare.carries.retain(|&(index, _)| index >= lowest);
+            // What had been folded into bins that lie too low now is folded with them.
+            rare.folded.retain(|&(index, _)| index >= lowest);
+        }
         self.base = lowest;
         if below > 0 {
             self.cover(lowest);
@@ -216,10 +251,8 @@ impl Side {
 
 /// Adds `count` to that of `index` in an ascending list.
 fn put(list: &mut Vec<(i32, u64)>, index: i32, count: u64) {
-    if count > 0 {
-        match list.binary_search_by_key(&index, |&(at, _)| at) {
-            Ok(at) => list[at].1 += count,
-            Err(at) => list.insert(at, (index, count)),
-        }
+    match list.binary_search_by_key(&index, |&(at, _)| at) {
+        Ok(at) => list[at].1 += count,
+        Err(at) => list.insert(at, (index, count)),
     }
 }

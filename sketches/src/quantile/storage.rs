@@ -32,8 +32,9 @@ pub(super) struct Dense {
     pub(super) head: Head,
     /// The count of zero's bin.
     pub(super) zero: u64,
-    /// Negative and positive values.
-    pub(super) sides: [Side; 2],
+    pub(super) positive: Side,
+    /// Apart, since most distributions have no negative values.
+    pub(super) negative: Option<Box<Side>>,
 }
 
 /// How the content looks from outside.
@@ -170,7 +171,8 @@ macro_rules! storage {
                     $(Self::$Few { kept, .. } => kept,)*
                     $(Self::$Sparse { kept, .. } => kept,)*
                     Self::Dense { kept, body } => {
-                        body.sides.iter_mut().for_each(|side| side.widen(more));
+                        body.positive.widen(more);
+                        body.negative.iter_mut().for_each(|side| side.widen(more));
                         kept
                     }
                 };
@@ -184,8 +186,7 @@ macro_rules! storage {
                     $(Self::$Few { body, .. } => size_of_val(&**body),)*
                     $(Self::$Sparse { body, .. } => size_of_val(&**body),)*
                     Self::Dense { body, .. } => {
-                        let sides: usize = body.sides.iter().map(Side::heap_bytes).sum();
-                        size_of::<Dense>() + body.head.sum.heap_bytes() + sides
+                        size_of::<Dense>() + body.head.sum.heap_bytes() + body.sides_heap_bytes()
                     }
                 }
             }
@@ -231,15 +232,58 @@ impl Storage {
 
     /// Dense bins, none yet.
     pub(super) fn dense(kept: Kept, head: Head) -> Self {
-        let sides = [Side::new(kept), Side::new(kept)];
-        Self::Dense { kept, body: Box::new(Dense { head, zero: 0, sides }) }
+        let body = Dense { head, zero: 0, positive: Side::new(kept), negative: None };
+        Self::Dense { kept, body: Box::new(body) }
     }
 }
 
 impl Dense {
     /// Whether it could be kept as bins with short counts.
     pub(super) fn fits_sparse(&self) -> bool {
-        self.zero <= u64::from(u16::MAX) && self.sides.iter().all(Side::fits_sparse)
+        self.zero <= u64::from(u16::MAX) && self.sides().all(Side::fits_sparse)
+    }
+
+    /// The sides that have values, in ascending order.
+    pub(super) fn sides(&self) -> impl Iterator<Item = &Side> {
+        self.negative.iter().map(|side| &**side).chain([&self.positive])
+    }
+
+    /// The side of negative or of positive values.
+    pub(super) fn side_mut(&mut self, negative: bool) -> &mut Side {
+        match negative {
+            true => self.negative.get_or_insert_with(|| Box::new(self.positive.empty())),
+            false => &mut self.positive,
+        }
+    }
+
+    fn sides_heap_bytes(&self) -> usize {
+        let negative = self.negative.as_ref().map_or(0, |_| size_of::<Side>());
+        negative + self.sides().map(Side::heap_bytes).sum::<usize>()
+    }
+
+    /// Counts one value; the head is for the caller to change. Gives by how many bytes the heap
+    /// memory grew.
+    #[inline]
+    pub(super) fn insert(&mut self, bin: super::Bin) -> isize {
+        if bin.sign() > 0 {
+            return self.positive.insert(bin.index());
+        }
+        self.insert_rare(bin)
+    }
+
+    /// See [`Dense::insert`].
+    #[inline(never)]
+    fn insert_rare(&mut self, bin: super::Bin) -> isize {
+        if bin.sign() == 0 {
+            self.zero += 1;
+            return 0;
+        }
+        if let Some(side) = &mut self.negative {
+            return side.insert(bin.index());
+        }
+        let before = self.sides_heap_bytes();
+        self.add(bin, 1);
+        self.sides_heap_bytes().wrapping_sub(before) as isize
     }
 
     /// Counts `count` values in a bin; the head is for the caller to change.
@@ -247,7 +291,7 @@ impl Dense {
     pub(super) fn add(&mut self, bin: super::Bin, count: u64) {
         match bin.sign() {
             0 => self.zero += count,
-            sign => self.sides[usize::from(sign > 0)].add(bin.index(), count),
+            sign => self.side_mut(sign < 0).add(bin.index(), count),
         }
     }
 }
@@ -260,5 +304,6 @@ mod tests {
     fn sixteen_bytes() {
         assert_eq!(size_of::<Storage>(), 16);
         assert_eq!(size_of::<Few<2>>(), 24);
+        assert_eq!(size_of::<Dense>(), 120);
     }
 }
