@@ -222,8 +222,8 @@ impl Storage {
         count: usize,
         span: impl FnOnce() -> usize,
     ) -> Option<Self> {
-        /// What dense bins add to two bytes a bin.
-        const DENSE: usize = 200;
+        /// What dense bins add to two bytes a bin, beyond what a box of bins adds to six.
+        const DENSE: usize = size_of::<Dense>() - size_of::<PlainHead>();
         let length = *SPARSE.iter().find(|&&length| length >= count)?;
         // Six bytes a bin here. The span takes longer to know than all else.
         let short = 6 * length < DENSE || 6 * length < 2 * span() + DENSE;
