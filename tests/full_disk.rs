@@ -77,10 +77,10 @@ impl SmallDisk {
         Path::new("/proc").join(self.holder.id().to_string()).join("root").join(inside)
     }
 
-    /// Writes until nothing more fits.
+    /// Writes until nothing more fits, also where that was done before.
     fn fill(&self) -> PathBuf {
         let path = self.path().join("filler");
-        let mut file = std::fs::File::create(&path).unwrap();
+        let mut file = std::fs::File::options().create(true).append(true).open(&path).unwrap();
         let zeros = [0u8; 4096];
         let error = loop {
             if let Err(error) = file.write_all(&zeros) {
@@ -193,9 +193,13 @@ interval = "100ms"
     let process = start();
     assert_eq!(process.ask(pages)["rows"], json!([[20_000, all]]));
     assert_eq!(process.ask(numbers)["rows"], Value::Array(expected));
-    // A stop that cannot store what it holds does not call itself a success.
-    disk.fill();
-    process.send(15_000, 15_100);
+    // A stop that cannot store what it holds does not call itself a success. A store that has just
+    // been opened still deletes files that it no longer needs: what they leave is filled as well, until nothing can be stored.
+    process.wait_until("failed twice", |s| {
+        disk.fill();
+        process.send(15_000, 15_010);
+        s["checkpoints_failed"].as_u64() > Some(1)
+    });
     process.signal("-TERM");
     assert_eq!(process.wait().code(), Some(1));
 }
