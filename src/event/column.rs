@@ -1,5 +1,7 @@
 //! The values of one field in one batch, one per event, in memory that is reused.
 
+use std::ops::Range;
+
 use super::bitmap::Bitmap;
 
 /// Whether two texts are equal. Names and pieces of keys are mostly so short that a call to
@@ -34,6 +36,22 @@ impl TextColumn {
     #[inline]
     pub fn push(&mut self, text: &[u8]) {
         self.bytes.extend_from_slice(text);
+        self.end();
+    }
+
+    /// Appends a text that is a piece of another: most are so short that it takes longer to call
+    /// for a copy than to copy what follows as well.
+    #[inline]
+    pub fn push_piece(&mut self, source: &[u8], piece: Range<usize>) {
+        const SHORT: usize = 32;
+        match source.get(piece.start..).and_then(|rest| rest.first_chunk::<SHORT>()) {
+            Some(chunk) if piece.len() <= SHORT => {
+                let end = self.bytes.len() + piece.len();
+                self.bytes.extend_from_slice(chunk);
+                self.bytes.truncate(end);
+            }
+            _ => self.bytes.extend_from_slice(&source[piece]),
+        }
         self.end();
     }
 
@@ -142,6 +160,16 @@ impl Column {
             (Values::Float(floats), Value::Null) => floats.push(0.0),
             (Values::Bool(bools), Value::Null) => bools.push(false),
             (values, value) => unreachable!("a {value:?} in a column of {values:?}"),
+        }
+    }
+
+    /// Appends a text, which is a piece of another.
+    #[inline]
+    pub fn push_piece(&mut self, source: &[u8], piece: Range<usize>) {
+        self.valid.push(true);
+        match &mut self.values {
+            Values::Text(texts) => texts.push_piece(source, piece),
+            values => unreachable!("a text in a column of {values:?}"),
         }
     }
 

@@ -13,7 +13,6 @@ use super::members::{Member, Members, NodeId, ROOT};
 use super::protobuf::Rows;
 use super::refusal::Reason;
 use super::stage::Stage;
-use super::time;
 use crate::config::{Format, Schema};
 use crate::event::{Batch, DAY_US, Date, DayZone};
 use crate::limits;
@@ -283,18 +282,19 @@ impl Decoder {
     ) -> Result<(), JsonError> {
         let mut scanner = Scanner::new(bytes, at);
         let mut nth = 0;
-        let mut more = scanner.first_member()?;
+        let mut more = scanner.first_member().ok_or(JsonError::Malformed)?;
         while more {
             scanner.skip_space();
             let start = scanner.position();
-            let member = self.member(bytes, &mut scanner, parent, nth)?;
-            let token = scanner.token()?;
+            let member = self.member(bytes, &mut scanner, parent, nth);
+            let member = member.ok_or(JsonError::Malformed)?;
+            let token = scanner.token().ok_or(JsonError::Malformed)?;
             scanner.skip_rest(token, depth)?;
             if let Member::Known(id) = member {
                 self.members.note_last(id, start);
             }
             nth += 1;
-            more = scanner.next_member()?;
+            more = scanner.next_member().ok_or(JsonError::Malformed)?;
         }
         Ok(())
     }
@@ -323,12 +323,12 @@ impl Decoder {
         }
         let mut all_known = true;
         let mut nth = 0;
-        let mut more = scanner.first_member()?;
+        let mut more = scanner.first_member().ok_or(JsonError::Malformed)?;
         while more {
             scanner.skip_space();
             let start = scanner.position();
-            let member = self.member(bytes, scanner, parent, nth)?;
-            let token = scanner.token()?;
+            let member = self.member(bytes, scanner, parent, nth).ok_or(JsonError::Malformed)?;
+            let token = scanner.token().ok_or(JsonError::Malformed)?;
             let whole = match member {
                 Member::Known(node) if self.is_superseded(node, start)? => {
                     scanner.skip_rest(token, depth)?;
@@ -351,33 +351,45 @@ impl Decoder {
                 }
             }
             nth += 1;
-            more = scanner.next_member()?;
+            more = scanner.next_member().ok_or(JsonError::Malformed)?;
         }
         Ok(all_known)
     }
 
-    /// Takes the key of a member and finds what it is.
-    #[inline]
+    /// Takes the key of a member and finds what it is; none where it is no JSON.
+    #[inline(always)]
     fn member(
         &mut self,
         bytes: &[u8],
         scanner: &mut Scanner<'_>,
         parent: NodeId,
         nth: usize,
-    ) -> Result<Member, JsonError> {
+    ) -> Option<Member> {
         if let Some((guess, member)) = self.members.guess(parent, nth)
             && scanner.key_is(guess)
         {
-            return Ok(*member);
+            return Some(*member);
         }
+        self.other_member(bytes, scanner, parent, nth)
+    }
+
+    /// As [`Decoder::member`], of one that is not the expected one.
+    #[inline(never)]
+    fn other_member(
+        &mut self,
+        bytes: &[u8],
+        scanner: &mut Scanner<'_>,
+        parent: NodeId,
+        nth: usize,
+    ) -> Option<Member> {
         let (key, escaped) = scanner.key()?;
         let name = key.of(bytes);
         if !escaped {
-            return Ok(self.members.find(parent, nth, name, true));
+            return Some(self.members.find(parent, nth, name, true));
         }
         self.name_text.clear();
         super::json::unescape(name, &mut self.name_text);
-        Ok(self.members.find(parent, nth, &self.name_text, false))
+        Some(self.members.find(parent, nth, &self.name_text, false))
     }
 
     /// Stages the value of a configured member. Returns whether the batch will hold all of it.
@@ -397,7 +409,7 @@ impl Decoder {
             whole &= !self.stage.json(field, bytes, token);
         }
         if node.is_time {
-            whole &= stage_time(&mut self.stage, &self.schema, bytes, token);
+            whole &= self.stage.time(&self.schema, bytes, token);
         }
         if node.has_children && token == Token::Object {
             if depth >= limits::MAX_JSON_DEPTH {
@@ -444,32 +456,6 @@ impl Decoder {
         self.stage.commit(bytes, time_us, day, batch);
         Ok(())
     }
-}
-
-/// Reads the event's time. Returns whether its text can be told from the microseconds.
-#[inline]
-pub(super) fn stage_time(stage: &mut Stage, schema: &Schema, bytes: &[u8], token: Token) -> bool {
-    use crate::config::TimeFormat::{UnixMicros, UnixMillis, UnixSeconds};
-    let mut unescaped = Vec::new();
-    let (text, is_number) = match token {
-        Token::Number(span) => (span.of(bytes), true),
-        Token::String(span, false) => (span.of(bytes), false),
-        Token::String(span, true) => {
-            super::json::unescape(span.of(bytes), &mut unescaped);
-            (unescaped.as_slice(), false)
-        }
-        Token::Null => return true,
-        _ => {
-            stage.refuse(Reason::BadTime);
-            return true;
-        }
-    };
-    match time::read(text, &schema.time.format, &schema.zone) {
-        Ok(time_us) => stage.set_time(time_us),
-        Err(reason) => stage.refuse(reason),
-    }
-    let unix = matches!(schema.time.format, UnixMicros | UnixMillis | UnixSeconds);
-    unix && is_number && text.iter().all(u8::is_ascii_digit)
 }
 
 /// Whether the batch should go before another event comes in.

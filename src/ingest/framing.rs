@@ -24,6 +24,10 @@ pub struct Opening {
 /// anything, of which it is said whether it belongs there.
 pub fn opening(bytes: &[u8], start: usize) -> Result<Opening, usize> {
     let rest = &bytes[start..];
+    // Nearly all of them. What opens with a name is no group of a header.
+    if rest.starts_with(b"{\"") {
+        return Ok(Opening { brace: start, is_clean: true });
+    }
     let first = rest.iter().position(|b| matches!(b, b'{' | b'\n' | 0)).unwrap_or(rest.len());
     if rest.get(first) != Some(&b'{') {
         return Err(start + first);
@@ -156,6 +160,7 @@ fn behind_priority(text: &[u8]) -> Option<&[u8]> {
 /// The first brace behind the structured data of a syslog header of RFC 5424, in whose quoted
 /// values there may be braces: `<13>1 time host app process message [id name="{value}"] {`.
 fn behind_structured_data(rest: &[u8]) -> Option<usize> {
+    behind_priority(rest)?;
     let is_end = |b: &u8| matches!(b, b'\n' | 0);
     let line = &rest[..rest.iter().position(is_end).unwrap_or(rest.len())];
     let mut tail = behind_priority(line)?;

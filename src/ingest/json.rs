@@ -54,15 +54,20 @@ impl Span {
     }
 }
 
-/// A value as found in the source.
+/// A value as found in the source. Two words that are passed in registers, as is an option of it:
+/// what is written to memory by halves and read as a whole makes the processor wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
-    /// What is between the quotes, and whether it holds escapes.
-    String(Span, bool),
+    /// What is between the quotes, without escapes.
+    String(Span),
+    /// What is between the quotes, with escapes.
+    Escaped(Span),
     /// The text of a number.
     Number(Span),
-    /// `true` or `false`.
-    Bool(bool),
+    /// `true`.
+    True,
+    /// `false`.
+    False,
     /// `null`.
     Null,
     /// The opening brace has been read; members follow.
@@ -100,7 +105,8 @@ pub struct Scanner<'a> {
     at: usize,
 }
 
-type Scanned<T> = Result<T, JsonError>;
+/// What was taken; none where the text is no JSON.
+type Taken<T> = Option<T>;
 
 impl<'a> Scanner<'a> {
     /// Starts at a position.
@@ -119,11 +125,6 @@ impl<'a> Scanner<'a> {
         self.text.get(self.at).copied().unwrap_or(0)
     }
 
-    #[inline]
-    fn malformed<T>(&self) -> Scanned<T> {
-        Err(JsonError::Malformed)
-    }
-
     /// Skips white space.
     #[inline]
     pub fn skip_space(&mut self) {
@@ -134,38 +135,38 @@ impl<'a> Scanner<'a> {
 
     /// Takes one given byte, after white space.
     #[inline]
-    fn expect(&mut self, byte: u8) -> Scanned<()> {
+    fn expect(&mut self, byte: u8) -> Taken<()> {
         self.skip_space();
         if self.peek() != byte {
-            return self.malformed();
+            return None;
         }
         self.at += 1;
-        Ok(())
+        Some(())
     }
 
     /// After `{`: whether a first member follows. Otherwise takes the `}`.
     #[inline]
-    pub fn first_member(&mut self) -> Scanned<bool> {
+    pub fn first_member(&mut self) -> Taken<bool> {
         self.skip_space();
         if self.peek() == b'}' {
             self.at += 1;
-            return Ok(false);
+            return Some(false);
         }
-        Ok(true)
+        Some(true)
     }
 
     /// After a member's value: whether another follows. Otherwise takes the `}`.
     #[inline]
-    pub fn next_member(&mut self) -> Scanned<bool> {
+    pub fn next_member(&mut self) -> Taken<bool> {
         self.skip_space();
         let byte = self.peek();
         self.at += 1;
         match byte {
-            b',' => Ok(true),
-            b'}' => Ok(false),
+            b',' => Some(true),
+            b'}' => Some(false),
             _ => {
                 self.at -= 1;
-                self.malformed()
+                None
             }
         }
     }
@@ -186,55 +187,78 @@ impl<'a> Scanner<'a> {
     }
 
     /// Takes `"key":` and gives the key and whether it holds escapes.
-    pub fn key(&mut self) -> Scanned<(Span, bool)> {
+    pub fn key(&mut self) -> Taken<(Span, bool)> {
         self.expect(b'"')?;
         let key = self.string_body()?;
         self.expect(b':')?;
-        Ok(key)
+        Some(key)
     }
 
     /// Takes a value; of an object or array only the opening bracket.
-    #[inline]
-    pub fn token(&mut self) -> Scanned<Token> {
+    #[inline(always)]
+    pub fn token(&mut self) -> Taken<Token> {
         self.skip_space();
+        // Most values are texts without escapes.
+        if self.peek() != b'"' {
+            return self.unquoted();
+        }
+        self.at += 1;
+        let start = self.at;
+        self.skip_plain();
+        if self.peek() != b'"' {
+            return self.escaped(start);
+        }
+        self.at += 1;
+        Some(Token::String(Span::new(start, self.at - 1)))
+    }
+
+    /// As [`Scanner::token`], of a text whose first escape has been reached.
+    #[cold]
+    #[inline(never)]
+    fn escaped(&mut self, start: usize) -> Taken<Token> {
+        let (span, _) = self.string_end(start)?;
+        Some(Token::Escaped(span))
+    }
+
+    /// As [`Scanner::token`], of what is no text.
+    #[inline(never)]
+    fn unquoted(&mut self) -> Taken<Token> {
         let start = self.at;
         match self.peek() {
-            b'"' => {
-                self.at += 1;
-                let (span, escaped) = self.string_body()?;
-                Ok(Token::String(span, escaped))
-            }
             b'-' | b'0'..=b'9' => {
                 self.number_body()?;
-                Ok(Token::Number(Span::new(start, self.at)))
+                Some(Token::Number(Span::new(start, self.at)))
             }
             b'{' => {
                 self.at += 1;
-                Ok(Token::Object)
+                Some(Token::Object)
             }
             b'[' => {
                 self.at += 1;
-                Ok(Token::Array)
+                Some(Token::Array)
             }
-            b't' => self.word(b"true", Token::Bool(true)),
-            b'f' => self.word(b"false", Token::Bool(false)),
+            b't' => self.word(b"true", Token::True),
+            b'f' => self.word(b"false", Token::False),
             b'n' => self.word(b"null", Token::Null),
-            _ => self.malformed(),
+            _ => None,
         }
     }
 
-    fn word(&mut self, word: &[u8], token: Token) -> Scanned<Token> {
+    fn word(&mut self, word: &[u8], token: Token) -> Taken<Token> {
         if !self.text[self.at..].starts_with(word) {
-            return self.malformed();
+            return None;
         }
         self.at += word.len();
-        Ok(token)
+        Some(token)
     }
 
     /// Takes the rest of a string, its opening quote being taken.
-    #[inline]
-    fn string_body(&mut self) -> Scanned<(Span, bool)> {
-        let start = self.at;
+    fn string_body(&mut self) -> Taken<(Span, bool)> {
+        self.string_end(self.at)
+    }
+
+    /// Takes the rest of a string that began at `start`.
+    fn string_end(&mut self, start: usize) -> Taken<(Span, bool)> {
         let mut escaped = false;
         loop {
             self.skip_plain();
@@ -242,14 +266,14 @@ impl<'a> Scanner<'a> {
                 b'"' => {
                     let span = Span::new(start, self.at);
                     self.at += 1;
-                    return Ok((span, escaped));
+                    return Some((span, escaped));
                 }
                 b'\\' => {
                     escaped = true;
                     self.escape()?;
                 }
                 // The end of the text, or a control character.
-                _ => return self.malformed(),
+                _ => return None,
             }
         }
     }
@@ -276,44 +300,43 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn escape(&mut self) -> Scanned<()> {
+    fn escape(&mut self) -> Taken<()> {
         let escape = self.text.get(self.at + 1).copied().unwrap_or(0);
         match escape {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
             b'u' => {
-                let unit = hex4(self.text, self.at + 2);
-                let Some(unit) = unit else { return self.malformed() };
+                let unit = hex4(self.text, self.at + 2)?;
                 self.at += 6;
                 if (0xdc00..0xe000).contains(&unit) {
-                    return self.malformed();
+                    return None;
                 }
                 if (0xd800..0xdc00).contains(&unit) {
                     let low = (self.text.get(self.at..self.at + 2) == Some(br"\u"))
                         .then(|| hex4(self.text, self.at + 2))
                         .flatten();
                     if !low.is_some_and(|l| (0xdc00..0xe000).contains(&l)) {
-                        return self.malformed();
+                        return None;
                     }
                     self.at += 6;
                 }
             }
-            _ => return self.malformed(),
+            _ => return None,
         }
-        Ok(())
+        Some(())
     }
 
-    fn digits(&mut self) -> Scanned<()> {
+    fn digits(&mut self) -> Taken<()> {
         if !self.peek().is_ascii_digit() {
-            return self.malformed();
+            return None;
         }
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
-        Ok(())
+        Some(())
     }
 
     #[inline]
-    fn number_body(&mut self) -> Scanned<()> {
+    fn number_body(&mut self) -> Taken<()> {
         if self.peek() == b'-' {
             self.at += 1;
         }
@@ -333,31 +356,31 @@ impl<'a> Scanner<'a> {
             }
             self.digits()?;
         }
-        Ok(())
+        Some(())
     }
 
     /// Takes what remains of a value whose first token was taken, at a depth: nothing for
     /// scalars, everything up to the closing bracket for objects and arrays.
     #[inline]
-    pub fn skip_rest(&mut self, token: Token, depth: usize) -> Scanned<()> {
+    pub fn skip_rest(&mut self, token: Token, depth: usize) -> Result<(), JsonError> {
         match token {
             Token::Object | Token::Array => self.skip_nested(token, depth),
             _ => Ok(()),
         }
     }
 
-    fn skip_nested(&mut self, token: Token, depth: usize) -> Scanned<()> {
+    fn skip_nested(&mut self, token: Token, depth: usize) -> Result<(), JsonError> {
         if depth > limits::MAX_JSON_DEPTH {
             return Err(JsonError::TooDeep);
         }
         match token {
             Token::Object => {
-                let mut more = self.first_member()?;
+                let mut more = self.first_member().ok_or(JsonError::Malformed)?;
                 while more {
-                    self.key()?;
-                    let value = self.token()?;
+                    self.key().ok_or(JsonError::Malformed)?;
+                    let value = self.token().ok_or(JsonError::Malformed)?;
                     self.skip_rest(value, depth + 1)?;
-                    more = self.next_member()?;
+                    more = self.next_member().ok_or(JsonError::Malformed)?;
                 }
             }
             Token::Array => {
@@ -367,7 +390,7 @@ impl<'a> Scanner<'a> {
                     return Ok(());
                 }
                 loop {
-                    let value = self.token()?;
+                    let value = self.token().ok_or(JsonError::Malformed)?;
                     self.skip_rest(value, depth + 1)?;
                     self.skip_space();
                     match self.peek() {
@@ -376,7 +399,7 @@ impl<'a> Scanner<'a> {
                             self.at += 1;
                             return Ok(());
                         }
-                        _ => return self.malformed(),
+                        _ => return Err(JsonError::Malformed),
                     }
                 }
             }

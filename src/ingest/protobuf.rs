@@ -13,7 +13,7 @@ use super::members::{Members, NodeId, PathMember};
 use super::refusal::Reason;
 use super::row_text::{self, Item};
 use super::stage::Stage;
-use super::{decode, wire};
+use super::wire;
 use crate::config::{Schema, Steps};
 use crate::event::Value;
 use crate::limits;
@@ -248,6 +248,6 @@ fn stage_time(stage: &mut Stage, schema: &Schema, value: &wire::Value) -> bool {
         }
     };
     let span = Span::new(0, text.len());
-    let token = if is_number { Token::Number(span) } else { Token::String(span, false) };
-    decode::stage_time(stage, schema, &text, token)
+    let token = if is_number { Token::Number(span) } else { Token::String(span) };
+    stage.time(schema, &text, token)
 }

@@ -5,7 +5,8 @@
 use super::derive;
 use super::json::{Span, Token, unescape};
 use super::refusal::Reason;
-use super::scalar;
+use super::{scalar, time};
+use crate::config::TimeFormat::{UnixMicros, UnixMillis, UnixSeconds};
 use crate::config::{Aggregate, AggregateKind, Derivation, Field, FieldSource, FieldType, Schema};
 use crate::event::{Batch, DayZone, Value};
 use crate::limits;
@@ -116,9 +117,29 @@ impl Stage {
         }
     }
 
-    /// Sets the event's time.
-    pub fn set_time(&mut self, time_us: i64) {
-        self.time_us = Some(time_us);
+    /// Reads the event's time. Returns whether its text can be told from the microseconds.
+    #[inline]
+    pub fn time(&mut self, schema: &Schema, source: &[u8], token: Token) -> bool {
+        let mut unescaped = Vec::new();
+        let (text, is_number) = match token {
+            Token::Number(span) => (span.of(source), true),
+            Token::String(span) => (span.of(source), false),
+            Token::Escaped(span) => {
+                unescape(span.of(source), &mut unescaped);
+                (unescaped.as_slice(), false)
+            }
+            Token::Null => return true,
+            _ => {
+                self.refuse(Reason::BadTime);
+                return true;
+            }
+        };
+        match time::read(text, &schema.time.format, &schema.zone) {
+            Ok(time_us) => self.time_us = Some(time_us),
+            Err(reason) => self.refuse(reason),
+        }
+        let unix = matches!(schema.time.format, UnixMicros | UnixMillis | UnixSeconds);
+        unix && is_number && text.iter().all(u8::is_ascii_digit)
     }
 
     /// The event's time.
@@ -132,11 +153,10 @@ impl Stage {
     pub fn json(&mut self, field: usize, source: &[u8], token: Token) -> bool {
         let result = match (self.kinds[field], token) {
             (_, Token::Null) => Ok((Staged::Null, false)),
-            (FieldType::String, Token::String(span, false))
-            | (FieldType::String, Token::Number(span)) => {
+            (FieldType::String, Token::String(span)) | (FieldType::String, Token::Number(span)) => {
                 self.check_length(field, span.len()).map(|()| (Staged::Source(span), false))
             }
-            (FieldType::String, Token::String(span, true)) => {
+            (FieldType::String, Token::Escaped(span)) => {
                 let start = self.scratch.len();
                 unescape(span.of(source), &mut self.scratch);
                 self.check_length(field, self.scratch.len() - start)
@@ -151,7 +171,8 @@ impl Stage {
             (FieldType::Float, Token::Number(span)) => {
                 scalar::float(span.of(source)).map(|f| (Staged::Float(f), false))
             }
-            (FieldType::Bool, Token::Bool(b)) => Ok((Staged::Bool(b), false)),
+            (FieldType::Bool, Token::True) => Ok((Staged::Bool(true), false)),
+            (FieldType::Bool, Token::False) => Ok((Staged::Bool(false), false)),
             _ => Err(Reason::WrongType),
         };
         self.settle(field, result)
@@ -308,20 +329,20 @@ impl Stage {
         batch.day.push(day);
         let mut text_bytes = self.rest.len();
         for (column, staged) in batch.fields.iter_mut().zip(&self.staged) {
-            column.push(match *staged {
-                Staged::Null => Value::Null,
+            match *staged {
+                Staged::Null => column.push(Value::Null),
                 Staged::Source(span) => {
                     text_bytes += span.len();
-                    Value::Text(span.of(source))
+                    column.push_piece(source, span.range());
                 }
                 Staged::Scratch(span) => {
                     text_bytes += span.len();
-                    Value::Text(span.of(&self.scratch))
+                    column.push_piece(&self.scratch, span.range());
                 }
-                Staged::Int(i) => Value::Int(i),
-                Staged::Float(f) => Value::Float(f),
-                Staged::Bool(b) => Value::Bool(b),
-            });
+                Staged::Int(i) => column.push(Value::Int(i)),
+                Staged::Float(f) => column.push(Value::Float(f)),
+                Staged::Bool(b) => column.push(Value::Bool(b)),
+            }
         }
         batch.rest.push(&self.rest);
         batch.text_bytes += text_bytes;
