@@ -13,7 +13,7 @@ use summarizer::event::Batch;
 use summarizer::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
 use summarizer::limits::BATCH_EVENTS;
 use summarizer::metrics::Metrics;
-use summarizer::partition::{Plan, Prepared, Route, Splitter, Work};
+use summarizer::partition::{Plan, Splitter, Work};
 use summarizer::row::Layout;
 use summarizer::shard::cut::Watchers;
 use summarizer::shard::table::Table;
@@ -26,7 +26,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const SHARDS: usize = 2;
 
 /// Batches that make the rows before those that are measured.
-const WARM_UP: usize = 200;
+const WARM_UP: usize = 25;
 
 /// Everything in front of the shards, for the canonical schema.
 struct Front {
@@ -65,9 +65,7 @@ impl Front {
     }
 
     fn empty(&self) -> Work {
-        let routes = (0..SHARDS).map(|_| Route::default()).collect();
-        let mut work =
-            Work { batch: Batch::new(&self.schema), prepared: Prepared::default(), routes };
+        let mut work = Work::new(Batch::new(&self.schema), SHARDS);
         // The end of the events' day.
         work.batch.arrival_us = (i64::from(LAST_DAY) + 1) * 86_400_000_000;
         work
@@ -175,12 +173,12 @@ impl Back {
 
     fn apply(&mut self, plan: &Plan, work: &Work) {
         for (tables, route) in self.tables.iter_mut().zip(&work.routes) {
-            for group in &route.groups {
-                let id = TableId { summary: group.summary, day: group.day };
-                let entries = &route.entries[group.start..group.end];
-                let summary = &plan.summaries[group.summary];
+            for table in &route.tables {
+                let id = TableId { summary: table.summary, day: table.day };
+                let rows = &route.rows[table.rows.clone()];
+                let summary = &plan.summaries[table.summary];
                 let mut watchers = Watchers::new(id, &mut [], None);
-                update::apply(&mut tables[group.summary], summary, work, entries, &mut watchers);
+                update::apply(&mut tables[table.summary], summary, work, rows, &mut watchers);
             }
         }
     }
@@ -202,7 +200,7 @@ fn rows(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
-    group.bench_function("old, behind 200,000 events", |bench| {
+    group.bench_function("old, behind 400,000 events", |bench| {
         bench.iter(|| measured.iter().for_each(|work| back.apply(&front.plan, work)));
     });
     group.finish();

@@ -5,20 +5,29 @@
 pub mod addresses;
 pub mod descriptors;
 
+use std::time::Duration;
+
 /// Events in one batch. A full batch goes to the shards; a partly filled one follows
-/// after [`BATCH_LINGER_MS`]. Batches are also the grain at which questions are answered.
-pub const BATCH_EVENTS: usize = 2048;
+/// after [`BATCH_LINGER`]. Batches are also the grain at which questions are answered.
+pub const BATCH_EVENTS: usize = 16384;
+
+/// Bytes of `memory_limit` for each event of a batch: where less is allowed, batches are smaller,
+/// since the rows that they make go beyond it.
+pub const MEMORY_PER_BATCH_EVENT: u64 = 2048;
 
 /// Bytes of text in one batch, after which it is closed before it is full, so that
 /// large events do not multiply the memory of the queues by their size.
-pub const BATCH_BYTES: usize = 4 << 20;
+pub const BATCH_BYTES: usize = 8 << 20;
 
-/// Milliseconds an open batch may wait for more events while the sockets are idle.
-pub const BATCH_LINGER_MS: i64 = 5;
+/// How long an open batch waits for more events while a shard has nothing to do.
+pub const BATCH_LINGER: Duration = Duration::from_millis(5);
+
+/// How long an open batch waits for more events at most.
+pub const BATCH_LONGEST: Duration = Duration::from_millis(50);
 
 /// Commands waiting in one shard's queue. A full queue blocks the sequencer, which then
 /// stops reading its sockets; metric `queue_depth`.
-pub const SHARD_QUEUE: usize = 4;
+pub const SHARD_QUEUE: usize = 2;
 
 /// Questions waiting at a shard's side door (`"fresh": false`). A full queue blocks the asker.
 pub const ASK_QUEUE: usize = 256;

@@ -84,7 +84,8 @@ pub fn add_fixed(units: &mut Units, fixed: i128) {
 }
 
 /// Adds whole units of another sum.
-pub(crate) fn add_units(units: &mut Units, other: &Units) {
+#[inline]
+pub fn add_units(units: &mut Units, other: &Units) {
     add(units, other);
 }
 

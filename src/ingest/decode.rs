@@ -47,6 +47,7 @@ pub struct Decoder {
     zone: DayZone,
     /// The first day that any summary takes events of.
     first_day: Date,
+    batch_events: usize,
     metrics: Arc<Metrics>,
     name_text: Vec<u8>,
     /// Of an event that is read once more: up to where its unknown members are counted.
@@ -87,11 +88,22 @@ impl Decoder {
             stage: Stage::new(&schema),
             zone: DayZone::new(&schema.zone),
             first_day: Date::MIN,
+            batch_events: limits::BATCH_EVENTS,
             schema,
             metrics,
             name_text: Vec::new(),
             reread_until: None,
         }
+    }
+
+    /// Lets batches have so many events at most.
+    pub fn limit_batches(&mut self, events: usize) {
+        self.batch_events = events.min(limits::BATCH_EVENTS);
+    }
+
+    /// Whether the batch should go before another event comes in.
+    pub fn is_full(&self, batch: &Batch) -> bool {
+        batch.len() >= self.batch_events || batch.text_bytes >= limits::BATCH_BYTES
     }
 
     /// Reads events into `batch` until the message ends (true) or the batch is full (false);
@@ -161,7 +173,7 @@ impl Decoder {
         let bytes = message.bytes;
         let utf8 = *progress.utf8.get_or_insert_with(|| simdutf8::basic::from_utf8(bytes).is_ok());
         while let Some(start) = next_event(bytes, progress.at) {
-            if is_full(batch) {
+            if self.is_full(batch) {
                 return false;
             }
             progress.any = true;
@@ -203,7 +215,7 @@ impl Decoder {
             },
         };
         while progress.at < rows.len() {
-            if is_full(batch) {
+            if self.is_full(batch) {
                 progress.rows = Some(rows);
                 return false;
             }
@@ -456,11 +468,6 @@ impl Decoder {
         self.stage.commit(bytes, time_us, day, batch);
         Ok(())
     }
-}
-
-/// Whether the batch should go before another event comes in.
-fn is_full(batch: &Batch) -> bool {
-    batch.len() >= limits::BATCH_EVENTS || batch.text_bytes >= limits::BATCH_BYTES
 }
 
 fn trim_end(bytes: &[u8]) -> &[u8] {

@@ -13,6 +13,8 @@ use crate::config::{AggregateKind, FieldType, Filter, Predicate, Schema, mapping
 pub struct Plan {
     /// Fields used as dimensions; a dimension slot is a place here.
     pub dimensions: Vec<Dimension>,
+    /// Tuples of dimensions, each behind those that it is made of.
+    pub groupings: Vec<Grouping>,
     /// Fields of unique counts, by family; a coupon slot is a place here.
     pub coupons: Vec<(usize, Family)>,
     /// Fields of sets; a mark slot is a place here.
@@ -38,6 +40,17 @@ pub struct Dimension {
     pub decimal: bool,
 }
 
+/// A tuple of dimensions, in any order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grouping {
+    /// Of none.
+    Nothing,
+    /// Of one dimension slot.
+    Value(usize),
+    /// Of those of another grouping, and one dimension slot more.
+    Tuple(usize, usize),
+}
+
 /// Events that satisfy a condition and have a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Selection {
@@ -51,6 +64,8 @@ pub struct Selection {
 pub struct SummaryPlan {
     /// Dimension slots of its key.
     pub dimensions: Vec<usize>,
+    /// Place of the grouping of these.
+    pub grouping: usize,
     /// Place of its filter's condition.
     pub filter: Option<usize>,
     /// Its aggregates, in order.
@@ -99,6 +114,7 @@ impl Plan {
     pub fn new(schema: &Schema, seed: u64) -> Self {
         let mut plan = Self {
             dimensions: Vec::new(),
+            groupings: Vec::new(),
             coupons: Vec::new(),
             marks: Vec::new(),
             numbers: Vec::new(),
@@ -122,9 +138,43 @@ impl Plan {
             });
             let updates = updates.collect();
             let retain_days = summary.retain_days.map(|d| i32::try_from(d).unwrap_or(i32::MAX));
-            plan.summaries.push(SummaryPlan { dimensions, filter, updates, retain_days });
+            let grouping = 0;
+            plan.summaries.push(SummaryPlan { dimensions, grouping, filter, updates, retain_days });
         }
+        plan.group();
         plan
+    }
+
+    /// Finds the groupings: the short ones first, so that the long ones are made of them.
+    fn group(&mut self) {
+        let mut order: Vec<usize> = (0..self.summaries.len()).collect();
+        order.sort_by_key(|&at| self.summaries[at].dimensions.len());
+        let mut tuples: Vec<Vec<usize>> = Vec::new();
+        for at in order {
+            let wanted = &self.summaries[at].dimensions;
+            let within = |tuple: &&Vec<usize>| tuple.iter().all(|slot| wanted.contains(slot));
+            let longest = tuples.iter().filter(within).max_by_key(|tuple| tuple.len());
+            let mut tuple = longest.cloned().unwrap_or_default();
+            let mut grouping = tuples.iter().position(|t| *t == tuple);
+            for &slot in wanted {
+                if tuple.contains(&slot) {
+                    continue;
+                }
+                let shorter = grouping.filter(|_| !tuple.is_empty());
+                tuple.push(slot);
+                tuples.push(tuple.clone());
+                grouping = Some(self.groupings.len());
+                self.groupings.push(match shorter {
+                    Some(shorter) => Grouping::Tuple(shorter, slot),
+                    None => Grouping::Value(slot),
+                });
+            }
+            self.summaries[at].grouping = grouping.unwrap_or_else(|| {
+                tuples.push(tuple);
+                self.groupings.push(Grouping::Nothing);
+                self.groupings.len() - 1
+            });
+        }
     }
 
     fn dimension(&mut self, schema: &Schema, field: usize) -> usize {
@@ -179,6 +229,14 @@ impl Plan {
     pub fn hash_piece(&self, piece: &[u8]) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(piece);
+        hasher.finish()
+    }
+
+    /// Hash of an int among others of a batch; not that of its piece.
+    #[inline]
+    pub fn hash_int(&self, value: i64) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_i64(value);
         hasher.finish()
     }
 

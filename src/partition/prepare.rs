@@ -1,5 +1,5 @@
-//! Computes what depends on an event alone: truth of filters, pieces and hashes of keys,
-//! coupons, fixed-point numbers and bins.
+//! Computes what depends on an event alone: truth of filters, equal keys, coupons, fixed-point
+//! numbers and bins.
 
 use sketches::quantile::Bin;
 use sketches::sum;
@@ -7,18 +7,18 @@ use sketches::theta::Mark;
 use sketches::unique::{Coupon, Family};
 
 use super::evaluate::{Evaluator, Truth};
+use super::grouping::{Dictionary, Numberer, Numbering};
 use super::plan::Plan;
 use crate::config::{FieldType, Schema};
-use crate::event::{Batch, Bitmap, Column, TextColumn, Values};
-use crate::key;
+use crate::event::{Batch, Bitmap, Column, Values};
 
 /// What was computed of a batch; the slots are those of the [`Plan`].
 #[derive(Default)]
 pub struct Prepared {
-    /// Per dimension slot: pieces of keys.
-    pub pieces: Vec<TextColumn>,
-    /// Per dimension slot: hashes of the pieces.
-    pub hashes: Vec<Vec<u64>>,
+    /// Per dimension slot: its values.
+    pub dimensions: Vec<Dictionary>,
+    /// Per grouping: which events have the same tuple.
+    pub groupings: Vec<Numbering>,
     /// Per coupon slot.
     pub coupons: Vec<Vec<Coupon>>,
     /// Per mark slot.
@@ -44,6 +44,7 @@ pub struct Prepared {
 /// Prepares batches of one schema, in memory that is reused.
 pub struct Preparer {
     evaluator: Evaluator,
+    numberer: Numberer,
     scales: Vec<f64>,
 }
 
@@ -56,6 +57,7 @@ impl Preparer {
         };
         Self {
             evaluator: Evaluator::default(),
+            numberer: Numberer::default(),
             scales: schema.fields.iter().map(|f| scale(f.kind)).collect(),
         }
     }
@@ -67,7 +69,8 @@ impl Preparer {
             self.evaluator.evaluate(predicate, &batch.fields, batch.len(), truth);
         }
         select(plan, batch, out);
-        encode_dimensions(plan, batch, out);
+        self.numberer.number_values(plan, batch, &mut out.dimensions);
+        self.numberer.number_tuples(plan, batch.len(), &out.dimensions, &mut out.groupings);
         out.coupons.resize_with(plan.coupons.len(), Vec::new);
         for (&(field, family), coupons) in plan.coupons.iter().zip(&mut out.coupons) {
             let column = &batch.fields[field];
@@ -128,32 +131,6 @@ fn select(plan: &Plan, batch: &Batch, out: &mut Prepared) {
             }
         }
         out.all_selected[at] = selected.all();
-    }
-}
-
-fn encode_dimensions(plan: &Plan, batch: &Batch, out: &mut Prepared) {
-    out.pieces.resize_with(plan.dimensions.len(), TextColumn::default);
-    out.hashes.resize_with(plan.dimensions.len(), Vec::new);
-    for (slot, dimension) in plan.dimensions.iter().enumerate() {
-        let column = &batch.fields[dimension.field];
-        let (pieces, hashes) = (&mut out.pieces[slot], &mut out.hashes[slot]);
-        pieces.clear();
-        hashes.clear();
-        match &column.values {
-            Values::Text(texts) if column.valid.all() && key::are_plain(texts) => {
-                for i in 0..batch.len() {
-                    key::push_plain_piece(texts.get(i), pieces.open());
-                    pieces.end();
-                }
-            }
-            _ => {
-                for i in 0..batch.len() {
-                    key::push_piece(column.get(i), dimension.decimal, pieces.open());
-                    pieces.end();
-                }
-            }
-        }
-        hashes.extend((0..batch.len()).map(|i| plan.hash_piece(pieces.get(i))));
     }
 }
 

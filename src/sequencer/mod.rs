@@ -26,7 +26,7 @@ use crate::ingest::suspend;
 use crate::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
 use crate::limits;
 use crate::metrics::Metrics;
-use crate::partition::{Plan, Prepared, Route, Splitter, Work};
+use crate::partition::{Plan, Splitter, Work};
 use crate::shard::{Command, ShardQuestion, TableId};
 use crate::store::records::Position;
 use crate::store::writer::WriteOrder;
@@ -124,7 +124,7 @@ impl Sequencer {
         let mut sequencer = Self {
             decoder: Decoder::new(Arc::clone(&schema), Arc::clone(&parts.metrics)),
             splitter: Splitter::new(&schema),
-            open: empty_work(&schema, parts.commands_out.len()),
+            open: Work::new(Batch::new(&schema), parts.commands_out.len()),
             opened: Stopwatch::start(),
             sent: VecDeque::new(),
             next_sequence: position.sequence,
@@ -137,6 +137,9 @@ impl Sequencer {
         };
         sequencer.parts.metrics.sequence.set(position.sequence as i64);
         sequencer.parts.metrics.stored_sequence.set(position.sequence as i64);
+        // What is on its way when the memory is full still makes rows.
+        let part = sequencer.parts.config.memory_limit / limits::MEMORY_PER_BATCH_EVENT;
+        sequencer.decoder.limit_batches(usize::try_from(part).unwrap_or(usize::MAX).max(1));
         sequencer.open_batch();
         sequencer
     }
@@ -169,9 +172,7 @@ impl Sequencer {
                 received |= self.receive_burst(socket);
             }
         }
-        let lingered =
-            self.opened.elapsed() >= Duration::from_millis(limits::BATCH_LINGER_MS as u64);
-        if lingered && !self.open.batch.is_empty() {
+        if !self.open.batch.is_empty() && self.has_lingered() {
             self.flush();
         }
         self.parts.dead.flush();
@@ -181,8 +182,18 @@ impl Sequencer {
         received
     }
 
+    /// Whether the open batch waits no longer for more events. While the shards are at work it
+    /// gains nothing by hurrying, and the more events it has, the less each of them costs.
+    fn has_lingered(&self) -> bool {
+        let elapsed = self.opened.elapsed();
+        let is_done = |work: &Arc<Work>| Arc::strong_count(work) == 1;
+        let shards_wait = || self.sent.back().is_none_or(is_done);
+        elapsed >= limits::BATCH_LINGER && shards_wait() || elapsed >= limits::BATCH_LONGEST
+    }
+
     fn wait(&mut self) {
-        let timeout_ms = if self.open.batch.is_empty() { 50 } else { limits::BATCH_LINGER_MS };
+        let linger_ms = limits::BATCH_LINGER.as_millis() as i64;
+        let timeout_ms = if self.open.batch.is_empty() { 50 } else { linger_ms };
         let also_messages = !self.is_over_memory();
         self.parts.receiver.wait(&self.parts.wake_up, timeout_ms, also_messages);
     }
@@ -237,9 +248,8 @@ impl Sequencer {
             }
             self.flush();
         }
-        let events = self.open.batch.len();
-        self.parts.metrics.open_batch_events.set(events as i64);
-        if events >= limits::BATCH_EVENTS {
+        self.parts.metrics.open_batch_events.set(self.open.batch.len() as i64);
+        if self.decoder.is_full(&self.open.batch) {
             self.flush();
         }
     }
@@ -277,9 +287,9 @@ impl Sequencer {
         }
         if !partial.is_empty() {
             partial.sort_unstable();
-            for group in self.open.routes.iter_mut().flat_map(|r| &mut r.groups) {
-                let id = TableId { summary: group.summary, day: group.day };
-                group.partial = partial.binary_search(&id).is_ok();
+            for table in self.open.routes.iter_mut().flat_map(|r| &mut r.tables) {
+                let id = TableId { summary: table.summary, day: table.day };
+                table.partial = partial.binary_search(&id).is_ok();
             }
         }
         let next = self.spare_work();
@@ -310,7 +320,7 @@ impl Sequencer {
                 Err(busy) => self.sent.push_front(busy),
             }
         }
-        empty_work(&self.schema, self.parts.commands_out.len())
+        Work::new(Batch::new(&self.schema), self.parts.commands_out.len())
     }
 
     /// Sends a command to a shard; where its queue is full, waits, and so do the senders.
@@ -407,13 +417,5 @@ impl Sequencer {
     fn memory(&self) -> u64 {
         let bytes = self.parts.metrics.shards.iter().map(|s| s.memory_bytes.get());
         u64::try_from(bytes.sum::<i64>()).unwrap_or(0)
-    }
-}
-
-fn empty_work(schema: &Schema, shards: usize) -> Work {
-    Work {
-        batch: Batch::new(schema),
-        prepared: Prepared::default(),
-        routes: (0..shards).map(|_| Route::default()).collect(),
     }
 }

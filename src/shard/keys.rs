@@ -1,7 +1,7 @@
 //! The keys of rows: short ones in the words of the row itself, so that a look-up needs no
 //! other memory, long ones in an arena.
 
-use super::slab::Arena;
+use super::arena::Arena;
 use crate::row::layout::{KEY_WORD, KEY_WORDS};
 
 /// Bytes of the words of a key; the last says how long it is.

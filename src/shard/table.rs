@@ -14,9 +14,9 @@ use sketches::top::Top;
 use sketches::unique::Unique;
 
 use super::keys::Keys;
-use super::slab::Slab;
+use super::rows::{Counts, NewRow, Rows};
 use crate::event::equal;
-use crate::row::layout::{HEAD_WORDS, MARK_WORD, RowMut};
+use crate::row::layout::{MARK_WORD, RowMut};
 use crate::row::{Layout, RowView};
 
 /// Bits of the mark word that the table uses, above those of the aggregates.
@@ -34,18 +34,11 @@ pub struct Table {
     pub partial: bool,
     /// Number of the batch that changed it last.
     pub last_batch: u64,
-    pub(super) words: Slab<u64>,
-    pub(super) uniques: Slab<Unique>,
-    pub(super) thetas: Slab<Theta>,
-    pub(super) tops: Slab<Top>,
-    pub(super) quantiles: Slab<Quantile>,
-    pub(super) fractions: Slab<Fraction>,
-    pub(super) texts: Slab<Box<[u8]>>,
+    pub(super) rows: Rows,
     /// Heap bytes of sketches, fractions and texts.
     pub(super) heap_bytes: usize,
     keys: Keys,
     slots: Vec<u64>,
-    rows: u32,
     dirty: Vec<u32>,
     epoch: u16,
 }
@@ -54,20 +47,21 @@ impl Table {
     /// No rows yet.
     pub fn new(layout: Arc<Layout>, partial: bool) -> Self {
         Self {
-            words: Slab::new(layout.words),
-            uniques: Slab::new(layout.uniques.len()),
-            thetas: Slab::new(layout.thetas.len()),
-            tops: Slab::new(layout.tops.len()),
-            quantiles: Slab::new(layout.quantiles.len()),
-            fractions: Slab::new(layout.fractions),
-            texts: Slab::new(layout.texts),
+            rows: Rows::new(Counts {
+                words: layout.words,
+                uniques: layout.uniques.len(),
+                thetas: layout.thetas.len(),
+                tops: layout.tops.len(),
+                quantiles: layout.quantiles.len(),
+                fractions: layout.fractions,
+                texts: layout.texts,
+            }),
             layout,
             partial,
             last_batch: 0,
             heap_bytes: 0,
             keys: Keys::default(),
             slots: vec![0; 16],
-            rows: 0,
             dirty: Vec::new(),
             epoch: 1,
         }
@@ -75,63 +69,39 @@ impl Table {
 
     /// Number of rows.
     pub fn len(&self) -> u32 {
-        self.rows
+        self.rows.len()
     }
 
     /// Whether it has no rows.
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.rows.is_empty()
     }
 
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
-        let sets = self.uniques.bytes() + self.thetas.bytes();
-        let sketches = sets + self.tops.bytes() + self.quantiles.bytes();
         let index = self.slots.capacity() * 8 + self.dirty.capacity() * 4;
-        self.words.bytes()
-            + sketches
-            + self.fractions.bytes()
-            + self.texts.bytes()
-            + self.keys.bytes()
-            + index
-            + self.heap_bytes
+        self.rows.bytes() + self.keys.bytes() + index + self.heap_bytes
     }
 
     /// The pieces of a row's key.
     pub fn key(&self, row: u32) -> &[u8] {
-        self.keys.get(self.words.row(row))
+        self.keys.get(self.rows.words(row))
     }
 
     /// A row.
     pub fn row(&self, row: u32) -> RowView<'_> {
-        RowView {
-            words: self.words.row(row),
-            uniques: self.uniques.row(row),
-            thetas: self.thetas.row(row),
-            tops: self.tops.row(row),
-            quantiles: self.quantiles.row(row),
-            fractions: self.fractions.row(row),
-            texts: self.texts.row(row),
-        }
+        self.rows.view(row)
     }
 
     /// A row, to be changed.
     pub fn row_mut(&mut self, row: u32) -> RowMut<'_> {
-        RowMut {
-            words: self.words.row_mut(row),
-            uniques: self.uniques.row_mut(row),
-            thetas: self.thetas.row_mut(row),
-            tops: self.tops.row_mut(row),
-            quantiles: self.quantiles.row_mut(row),
-            fractions: self.fractions.row_mut(row),
-            texts: self.texts.row_mut(row),
-        }
+        self.rows.view_mut(row)
     }
 
     /// Makes room for `more` rows, so that no insert of theirs has to.
     pub fn reserve(&mut self, more: usize) {
         // At most three quarters full.
-        let needed = (self.rows as usize + more) * 4 / 3;
+        let needed = (self.rows.len() as usize + more) * 4 / 3;
         if needed < self.slots.len() {
             return;
         }
@@ -163,9 +133,7 @@ impl Table {
                 0 => return NONE,
                 slot if slot as u32 == hash => {
                     let row = (slot >> 32) as u32 - 1;
-                    self.words.prefetch(row);
-                    self.uniques.prefetch(row);
-                    self.quantiles.prefetch(row);
+                    self.rows.prefetch(row);
                     return row;
                 }
                 _ => at = (at + 1) & mask,
@@ -215,41 +183,35 @@ impl Table {
     /// # Panics
     /// Beyond 2^32 - 2 rows, which no memory limit admits.
     pub fn insert<'a>(&mut self, hash: u32, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> u32 {
-        assert!(self.rows < NONE - 1, "a table of 2^32 rows");
-        let row = self.rows;
+        let row = self.rows.len();
+        assert!(row < NONE - 1, "a table of 2^32 rows");
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         while self.slots[at] != 0 {
             at = (at + 1) & mask;
         }
         self.slots[at] = u64::from(row + 1) << 32 | u64::from(hash);
-        let layout = &self.layout;
-        let states = layout.words - HEAD_WORDS;
+        let layout = &*self.layout;
         let words = [layout.defined].into_iter().chain(self.keys.push(pieces));
-        self.words.push(words.chain(std::iter::repeat_n(0, states)));
-        self.uniques.push(layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)));
-        self.quantiles.push(layout.quantiles.iter().map(|&kept| Quantile::new(kept)));
-        self.fractions.push((0..layout.fractions).map(|_| Fraction::NONE));
-        self.texts.push((0..layout.texts).map(|_| Box::default()));
-        if !layout.thetas.is_empty() || !layout.tops.is_empty() {
-            self.insert_sets(row);
+        self.rows.push(NewRow {
+            words: words.chain(std::iter::repeat(0)),
+            uniques: layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)),
+            quantiles: layout.quantiles.iter().map(|&kept| Quantile::new(kept)),
+            fractions: std::iter::repeat(Fraction::NONE),
+            texts: std::iter::repeat_with(Box::default),
+            thetas: layout.thetas.iter().map(|&log2k| Theta::new(log2k)),
+            tops: layout.tops.iter().map(|&k| Top::new(k)),
+        });
+        if !layout.tops.is_empty() {
+            self.heap_bytes += self.rows.tops(row).iter().map(Top::heap_bytes).sum::<usize>();
         }
-        self.rows += 1;
         row
-    }
-
-    /// The part of a new row that most tables have not.
-    #[cold]
-    fn insert_sets(&mut self, row: u32) {
-        self.thetas.push(self.layout.thetas.iter().map(|&log2k| Theta::new(log2k)));
-        self.tops.push(self.layout.tops.iter().map(|&k| Top::new(k)));
-        self.heap_bytes += self.tops.row(row).iter().map(Top::heap_bytes).sum::<usize>();
     }
 
     /// The epoch in which a row was changed last; 0: not since it was stored.
     #[inline]
     pub fn epoch_of(&self, row: u32) -> u16 {
-        (self.words.item(row, MARK_WORD) >> EPOCH_SHIFT) as u16
+        (self.rows.words(row)[MARK_WORD] >> EPOCH_SHIFT) as u16
     }
 
     /// The epoch that changes now.
@@ -258,7 +220,7 @@ impl Table {
     }
 
     fn set_epoch(&mut self, row: u32, epoch: u16) {
-        let mark = self.words.item_mut(row, MARK_WORD);
+        let mark = &mut self.rows.words_mut(row)[MARK_WORD];
         *mark = with_epoch(*mark, epoch);
     }
 
@@ -266,7 +228,7 @@ impl Table {
     /// count in it from now on.
     #[inline]
     pub fn touch(&mut self, row: u32) -> &mut [u64] {
-        let words = self.words.row_mut(row);
+        let words = self.rows.words_mut(row);
         let mark = words[MARK_WORD];
         if (mark >> EPOCH_SHIFT) as u16 != self.epoch {
             words[MARK_WORD] = with_epoch(mark | self.layout.defined, self.epoch);

@@ -215,24 +215,24 @@ impl Worker {
     fn work(&mut self, work: &Work) {
         let route = &work.routes[self.shard];
         self.batches += 1;
-        for group in &route.groups {
-            let id = TableId { summary: group.summary, day: group.day };
+        for update in &route.tables {
+            let id = TableId { summary: update.summary, day: update.day };
             let layouts = &self.layouts;
             let table = self
                 .tables
                 .entry(id)
-                .or_insert_with(|| Table::new(Arc::clone(&layouts[id.summary]), group.partial));
+                .or_insert_with(|| Table::new(Arc::clone(&layouts[id.summary]), update.partial));
             table.last_batch = self.batches;
             let (before, rows) = (table.bytes(), table.len());
             let mut watchers = Watchers::new(id, &mut self.scans, self.checkpoint.as_mut());
-            let entries = &route.entries[group.start..group.end];
-            update::apply(table, &self.plan.summaries[id.summary], work, entries, &mut watchers);
+            let updates = &route.rows[update.rows.clone()];
+            update::apply(table, &self.plan.summaries[id.summary], work, updates, &mut watchers);
             self.bytes += table.bytes() as i64 - before as i64;
             self.metrics.shards[self.shard].rows.add(i64::from(table.len() - rows));
         }
         self.metrics.shards[self.shard].memory_bytes.set(self.bytes);
         self.sequence = work.batch.end_seq();
-        self.metrics.shards[self.shard].updates.add(route.entries.len() as u64);
+        self.metrics.shards[self.shard].updates.add(route.events());
     }
 
     fn load(&mut self, id: TableId, rows: Vec<LoadedRow>) {

@@ -74,6 +74,7 @@ struct Report {
     cores: usize,
     wall_seconds: f64,
     events_per_second: f64,
+    events_per_batch: f64,
     cpu_us_per_event: f64,
     cpu_us_per_event_with_checkpoint: f64,
     checkpoint_seconds: f64,
@@ -135,6 +136,7 @@ struct Ingest {
     cpu: Duration,
     end: Usage,
     refused: u64,
+    batches: u64,
 }
 
 impl<'a> Bench<'a> {
@@ -180,6 +182,7 @@ impl<'a> Bench<'a> {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             wall_seconds: ingest.wall.as_secs_f64(),
             events_per_second: (ingest.events as f64 / ingest.wall.as_secs_f64()).round(),
+            events_per_batch: (all / ingest.batches.max(1) as f64).round(),
             cpu_us_per_event: per_event,
             // The checkpoint holds the rows of all events, also of those before.
             cpu_us_per_event_with_checkpoint: per_event + checkpoint.1.as_secs_f64() * 1e6 / all,
@@ -209,7 +212,7 @@ impl<'a> Bench<'a> {
         let mut warm = warm_up == 0;
         let mut feed = Feed(self.feed(all)?);
         let mut quiet = (Stopwatch::start(), 0);
-        let refused = loop {
+        let (refused, batches) = loop {
             let stats = server.ask(&json!({"get": "stats"}))?;
             let count = |name: &str| stats.get(name).and_then(Value::as_u64).unwrap_or(0);
             let (accepted, refused) = (count("events_accepted"), count("events_refused"));
@@ -218,7 +221,7 @@ impl<'a> Bench<'a> {
                 (start, since, warm) = ((accepted, server.usage()?), Stopwatch::start(), true);
             }
             if accepted + refused >= all {
-                break refused;
+                break (refused, count("batches"));
             }
             if quiet.1 != accepted + refused {
                 quiet = (Stopwatch::start(), accepted + refused);
@@ -240,7 +243,7 @@ impl<'a> Bench<'a> {
             bail!("the sender ended with {status}");
         }
         let cpu = end.cpu.saturating_sub(start.1.cpu);
-        Ok(Ingest { events: (all - start.0).max(1), wall, cpu, end, refused })
+        Ok(Ingest { events: (all - start.0).max(1), wall, cpu, end, refused, batches })
     }
 
     fn feed(&self, events: u64) -> anyhow::Result<Child> {
