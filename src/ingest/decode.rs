@@ -30,9 +30,9 @@ pub struct Message<'a> {
 
 /// How far a message was read: a batch may be full before the message ends.
 #[derive(Default)]
-pub struct Progress {
+pub struct Progress<'a> {
     at: usize,
-    rows: Option<Rows>,
+    rows: Option<Rows<'a>>,
     utf8: Option<bool>,
     any: bool,
     /// Up to where the end of a malformed object was searched in vain.
@@ -108,10 +108,10 @@ impl Decoder {
 
     /// Reads events into `batch` until the message ends (true) or the batch is full (false);
     /// then call it again with the same progress and an empty batch.
-    pub fn decode(
+    pub fn decode<'m>(
         &mut self,
-        message: &Message<'_>,
-        progress: &mut Progress,
+        message: &Message<'m>,
+        progress: &mut Progress<'m>,
         batch: &mut Batch,
         dead: &mut DeadLetters,
     ) -> bool {
@@ -166,7 +166,7 @@ impl Decoder {
     fn decode_json(
         &mut self,
         message: &Message<'_>,
-        progress: &mut Progress,
+        progress: &mut Progress<'_>,
         batch: &mut Batch,
         dead: &mut DeadLetters,
     ) -> bool {
@@ -193,10 +193,10 @@ impl Decoder {
         true
     }
 
-    fn decode_protobuf(
+    fn decode_protobuf<'m>(
         &mut self,
-        message: &Message<'_>,
-        progress: &mut Progress,
+        message: &Message<'m>,
+        progress: &mut Progress<'m>,
         batch: &mut Batch,
         dead: &mut DeadLetters,
     ) -> bool {
@@ -229,7 +229,7 @@ impl Decoder {
     }
 
     /// Takes a row of protobuf.
-    fn row(&mut self, rows: &mut Rows, at: usize, batch: &mut Batch) -> Result<(), Reason> {
+    fn row(&mut self, rows: &mut Rows<'_>, at: usize, batch: &mut Batch) -> Result<(), Reason> {
         self.stage.begin();
         if rows.check(at)? {
             let text = rows.json(at)?;

@@ -1,27 +1,25 @@
-//! Events from a protobuf `EventBatch` (`schemas/events.proto`), read by prost.
+//! Events from a protobuf `EventBatch` (`schemas/events.proto`).
 //!
 //! A row goes the way of JSON, as the object that says the same, where it holds JSON or where
 //! its names may contradict one another.
 
 use std::borrow::Cow;
 
-use prost::Message as _;
 use serde::de::IgnoredAny;
 
+use super::event_batch::{self, EventBatch};
 use super::json::{Span, Token};
 use super::members::{Members, NodeId, PathMember};
 use super::refusal::Reason;
 use super::row_text::{self, Item};
 use super::stage::Stage;
-use super::wire;
 use crate::config::{Schema, Steps};
 use crate::event::Value;
 use crate::limits;
-use wire::value::Kind;
 
 /// The rows of one message and what their names mean.
-pub struct Rows {
-    batch: wire::EventBatch,
+pub struct Rows<'a> {
+    batch: EventBatch<'a>,
     names: Vec<Name>,
     /// Per name, its place in the order of all paths; empty until somebody asks.
     ranks: Vec<u32>,
@@ -61,13 +59,13 @@ impl Name {
     }
 }
 
-impl Rows {
+impl<'a> Rows<'a> {
     /// Reads a message.
     ///
     /// # Errors
     /// [`Reason::MalformedProtobuf`].
-    pub fn decode(bytes: &[u8], members: &mut Members) -> Result<Self, Reason> {
-        let batch = wire::EventBatch::decode(bytes).map_err(|_| Reason::MalformedProtobuf)?;
+    pub fn decode(bytes: &'a [u8], members: &mut Members) -> Result<Self, Reason> {
+        let batch = EventBatch::decode(bytes).map_err(|_| Reason::MalformedProtobuf)?;
         members.begin();
         let names: Vec<Name> = batch.names.iter().map(|name| Name::new(name, members)).collect();
         Ok(Self { seen: vec![0; names.len()], ranks: Vec::new(), batch, names, sound: 0 })
@@ -75,12 +73,12 @@ impl Rows {
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.batch.rows.len()
+        self.batch.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.batch.rows.is_empty()
+        self.batch.is_empty()
     }
 
     /// Whether a row must go the way of JSON. Refuses one with values that have no name, with a
@@ -90,20 +88,20 @@ impl Rows {
     /// # Errors
     /// Why it is refused.
     pub fn check(&mut self, at: usize) -> Result<bool, Reason> {
-        let row = &self.batch.rows[at];
-        if row.name.len() != row.value.len() {
+        let row = self.batch.get(at);
+        if row.names.len() != row.values.len() {
             return Err(Reason::MalformedProtobuf);
         }
         let mut is_json = false;
-        for (&name, value) in row.name.iter().zip(&row.value) {
+        for (&name, value) in row.names.iter().zip(row.values) {
             let place = name as usize;
             let Some(name) = self.names.get(place) else { return Err(Reason::MalformedProtobuf) };
             if std::mem::replace(&mut self.seen[place], at + 1) == at + 1 {
                 return Err(Reason::MalformedProtobuf);
             }
-            let is_text = match &value.kind {
-                Some(Kind::String(text)) => is_utf8(text),
-                Some(Kind::Json(text)) => {
+            let is_text = match value {
+                event_batch::Value::Text(text) => is_utf8(text),
+                event_batch::Value::Json(text) => {
                     is_json = true;
                     is_utf8(text)
                 }
@@ -125,8 +123,8 @@ impl Rows {
     /// # Errors
     /// Where a value is not one of JSON and nothing else: it must not become a member of its own.
     pub fn json(&mut self, at: usize) -> Result<String, Reason> {
-        for value in &self.batch.rows[at].value {
-            if let Some(Kind::Json(text)) = &value.kind {
+        for value in self.batch.get(at).values {
+            if let event_batch::Value::Json(text) = value {
                 serde_json::from_slice::<IgnoredAny>(text).map_err(|_| Reason::MalformedJson)?;
             }
         }
@@ -135,19 +133,19 @@ impl Rows {
 
     /// Stages a checked row that need not go the way of JSON.
     pub fn stage(&mut self, at: usize, members: &mut Members, stage: &mut Stage, schema: &Schema) {
-        let row = &self.batch.rows[at];
+        let row = self.batch.get(at);
         // Of these the batch will not hold all.
         let mut kept = Vec::new();
-        for (nth, (&name, value)) in row.name.iter().zip(&row.value).enumerate() {
+        for (nth, (&name, value)) in row.names.iter().zip(row.values).enumerate() {
             let whole = match self.names[name as usize] {
                 Name::Known(id) => {
                     let node = members.node(id);
                     let mut whole = node.is_leaf();
                     for &field in &node.fields {
-                        whole &= !stage.value(field, typed(value));
+                        whole &= !stage.value(field, typed(*value));
                     }
                     if node.is_time {
-                        whole &= stage_time(stage, schema, value);
+                        whole &= stage_time(stage, schema, *value);
                     }
                     whole
                 }
@@ -169,17 +167,17 @@ impl Rows {
     /// One row as a JSON object that says the same, up to so many bytes of it.
     pub fn to_json(&mut self, at: usize, most: usize) -> String {
         if self.sound == at + 1 {
-            let all = (0..self.batch.rows[at].name.len()).collect();
+            let all = (0..self.batch.get(at).names.len()).collect();
             return format!("{{{}}}", self.members_text(at, all, most));
         }
         // One that is not sound is shown as it is.
-        let row = &self.batch.rows[at];
+        let row = self.batch.get(at);
         let mut writer = row_text::Writer::default();
-        for (&place, value) in row.name.iter().zip(&row.value) {
+        for (&place, value) in row.names.iter().zip(row.values) {
             if writer.bytes() > most {
                 break;
             }
-            let name = self.batch.names.get(place as usize).map_or(&b"?"[..], Vec::as_slice);
+            let name = self.batch.names.get(place as usize).map_or(&b"?"[..], |name| *name);
             let path = String::from_utf8_lossy(&name[..name.len().min(most)]);
             let steps = match self.names.get(place as usize) {
                 Some(Name::Known(_) | Name::Unknown(_) | Name::Shared) => {
@@ -187,7 +185,7 @@ impl Rows {
                 }
                 _ => vec![Cow::Owned(path.into_owned())],
             };
-            writer.put(steps, value);
+            writer.put(steps, *value);
             writer.close(0);
         }
         format!("{{{}}}", writer.finish())
@@ -195,24 +193,24 @@ impl Rows {
 
     /// The members of a checked row whose places in it are given.
     fn members_text(&mut self, at: usize, mut places: Vec<usize>, most: usize) -> String {
-        let row = &self.batch.rows[at];
+        let row = self.batch.get(at);
         if places.len() > 1 {
             if self.ranks.is_empty() {
                 self.ranks = ranks(&self.batch.names);
             }
-            places.sort_by_key(|nth| self.ranks[row.name[*nth] as usize]);
+            places.sort_by_key(|nth| self.ranks[row.names[*nth] as usize]);
         }
         let item = |&nth: &usize| {
-            let name = &self.batch.names[row.name[nth] as usize];
-            Item { path: std::str::from_utf8(name).unwrap_or("?"), value: &row.value[nth], nth }
+            let name = self.batch.names[row.names[nth] as usize];
+            Item { path: std::str::from_utf8(name).unwrap_or("?"), value: row.values[nth], nth }
         };
         row_text::members(&places.iter().map(item).collect::<Vec<_>>(), most)
     }
 }
 
 /// Per name, its place in the order of their paths.
-fn ranks(names: &[Vec<u8>]) -> Vec<u32> {
-    let path = |name: &u32| Steps::new(std::str::from_utf8(&names[*name as usize]).unwrap_or(""));
+fn ranks(names: &[&[u8]]) -> Vec<u32> {
+    let path = |name: &u32| Steps::new(std::str::from_utf8(names[*name as usize]).unwrap_or(""));
     let mut order: Vec<u32> = (0..names.len() as u32).collect();
     order.sort_by(|a, b| path(a).cmp(path(b)));
     let mut ranks = vec![0; names.len()];
@@ -224,22 +222,22 @@ fn is_utf8(text: &[u8]) -> bool {
     text.is_ascii() || simdutf8::basic::from_utf8(text).is_ok()
 }
 
-fn typed(value: &wire::Value) -> Value<'_> {
-    match &value.kind {
-        None => Value::Null,
-        Some(Kind::String(text) | Kind::Json(text)) => Value::Text(text),
-        Some(Kind::Int(int)) => Value::Int(*int),
-        Some(Kind::Double(double)) => Value::Float(*double),
-        Some(Kind::Bool(bool)) => Value::Bool(*bool),
+fn typed(value: event_batch::Value<'_>) -> Value<'_> {
+    match value {
+        event_batch::Value::Null => Value::Null,
+        event_batch::Value::Text(text) | event_batch::Value::Json(text) => Value::Text(text),
+        event_batch::Value::Int(int) => Value::Int(int),
+        event_batch::Value::Double(double) => Value::Float(double),
+        event_batch::Value::Bool(bool) => Value::Bool(bool),
     }
 }
 
-fn stage_time(stage: &mut Stage, schema: &Schema, value: &wire::Value) -> bool {
-    let (text, is_number) = match &value.kind {
-        None => return true,
-        Some(Kind::String(text)) => (Cow::Borrowed(text.as_slice()), false),
-        Some(Kind::Int(int)) => (int.to_string().into_bytes().into(), true),
-        Some(Kind::Double(double)) if double.is_finite() => {
+fn stage_time(stage: &mut Stage, schema: &Schema, value: event_batch::Value<'_>) -> bool {
+    let (text, is_number) = match value {
+        event_batch::Value::Null => return true,
+        event_batch::Value::Text(text) => (Cow::Borrowed(text), false),
+        event_batch::Value::Int(int) => (int.to_string().into_bytes().into(), true),
+        event_batch::Value::Double(double) if double.is_finite() => {
             (double.to_string().into_bytes().into(), true)
         }
         _ => {

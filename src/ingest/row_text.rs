@@ -3,9 +3,8 @@
 
 use std::borrow::Cow;
 
-use super::wire;
+use super::event_batch::Value;
 use crate::config::Steps;
-use wire::value::Kind;
 
 /// A value with the path of its name.
 #[derive(Clone, Copy)]
@@ -13,7 +12,7 @@ pub struct Item<'a> {
     /// Its path.
     pub path: &'a str,
     /// The value.
-    pub value: &'a wire::Value,
+    pub value: Value<'a>,
     /// Its place in the row.
     pub nth: usize,
 }
@@ -42,7 +41,7 @@ pub fn members(items: &[Item<'_>], most: usize) -> String {
 
 impl<'a> Writer<'a> {
     /// Adds a value. What is open is closed as far as its path does not lead through it.
-    pub fn put(&mut self, mut steps: Vec<Cow<'a, str>>, value: &wire::Value) {
+    pub fn put(&mut self, mut steps: Vec<Cow<'a, str>>, value: Value<'_>) {
         let name = steps.pop().unwrap_or_default();
         let common = self.open.iter().zip(&steps).take_while(|(open, step)| open == step).count();
         self.close(common);
@@ -105,15 +104,15 @@ fn push_text(out: &mut String, text: &str) {
 }
 
 /// A value as JSON; NaN and infinities, which JSON has not, as text.
-fn push_value(out: &mut String, value: &wire::Value) {
-    match &value.kind {
-        None => out.push_str("null"),
-        Some(Kind::String(bytes)) => push_text(out, &String::from_utf8_lossy(bytes)),
-        Some(Kind::Json(json)) => out.push_str(&String::from_utf8_lossy(json)),
-        Some(Kind::Int(int)) => out.push_str(&int.to_string()),
-        Some(Kind::Double(double)) if double.is_finite() => out.push_str(&double.to_string()),
-        Some(Kind::Double(double)) => push_text(out, &double.to_string()),
-        Some(Kind::Bool(bool)) => out.push_str(&bool.to_string()),
+fn push_value(out: &mut String, value: Value<'_>) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Text(bytes) => push_text(out, &String::from_utf8_lossy(bytes)),
+        Value::Json(json) => out.push_str(&String::from_utf8_lossy(json)),
+        Value::Int(int) => out.push_str(&int.to_string()),
+        Value::Double(double) if double.is_finite() => out.push_str(&double.to_string()),
+        Value::Double(double) => push_text(out, &double.to_string()),
+        Value::Bool(bool) => out.push_str(&bool.to_string()),
     }
 }
 
@@ -140,11 +139,8 @@ mod tests {
             (&["u.u", "u.u.u", "v"], r#""u":{"u":{"u":1}},"v":2"#),
             (&["", ".", "\"."], r#""":{"":1},"\"":{"":2}"#),
         ] {
-            let value = |nth: usize| wire::Value { kind: Some(Kind::Int(nth as i64)) };
-            let values: Vec<wire::Value> = (0..paths.len()).map(value).collect();
-            let items = paths.iter().zip(&values).enumerate();
-            let mut items: Vec<Item<'_>> =
-                items.map(|(nth, (path, value))| Item { path, value, nth }).collect();
+            let item = |(nth, path)| Item { path, value: Value::Int(nth as i64), nth };
+            let mut items: Vec<Item<'_>> = paths.iter().copied().enumerate().map(item).collect();
             items.sort_by(|a, b| Steps::new(a.path).cmp(Steps::new(b.path)));
             assert_eq!(members(&items, usize::MAX), expected, "{paths:?}");
         }
