@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::event::{TextColumn, Value};
+use crate::event::Value;
 
 const TAG_NULL: u8 = 0x05;
 const TAG_FALSE: u8 = 0x10;
@@ -69,20 +69,6 @@ pub fn push_piece(value: Value<'_>, decimal: bool, out: &mut Vec<u8>) {
         }
         Value::Float(_) => unreachable!("the configuration allows no float dimension"),
     }
-}
-
-/// Whether the pieces of these texts need no escapes.
-pub fn are_plain(texts: &TextColumn) -> bool {
-    !texts.all_bytes().contains(&END)
-}
-
-/// As [`push_piece`], of a text of [`are_plain`] ones.
-#[inline]
-pub fn push_plain_piece(text: &[u8], out: &mut Vec<u8>) {
-    out.reserve(text.len() + 2);
-    out.push(TAG_STRING);
-    out.extend_from_slice(text);
-    out.push(END);
 }
 
 impl KeyValue {

@@ -11,9 +11,9 @@
 //!    goes to [`ingest::DeadLetters::keep`].
 //! 3. When the batch is full, 5 ms old, or somebody asks, `Sequencer::flush` accepts it: its
 //!    events get their sequence numbers. (Here it will be journaled.)
-//! 4. [`partition::Splitter::split`] computes, once per event, filters, hashes of dimensions,
-//!    coupons of unique counts and bins of quantiles, and lists for each shard which events go to
-//!    which summary and day: a [`partition::Work`].
+//! 4. [`partition::Splitter::split`] computes, once per event, filters, equal keys, coupons of
+//!    unique counts and bins of quantiles, and lists for each shard which rows change and by which
+//!    events: a [`partition::Work`].
 //! 5. [`sequencer::Days::touch`] notes the days that change, and the work goes to every shard as
 //!    [`shard::Command::Work`]. A full queue waits, and so do the senders.
 //! 6. [`shard::Worker::run`] has [`shard::update::apply`] find or make each row of its keys in a

@@ -39,18 +39,18 @@ impl TextColumn {
         self.end();
     }
 
-    /// Appends a text that is a piece of another: most are so short that it takes longer to call
+    /// Appends a text that is a part of another: most are so short that it takes longer to call
     /// for a copy than to copy what follows as well.
     #[inline]
-    pub fn push_piece(&mut self, source: &[u8], piece: Range<usize>) {
+    pub fn push_part(&mut self, source: &[u8], part: Range<usize>) {
         const SHORT: usize = 32;
-        match source.get(piece.start..).and_then(|rest| rest.first_chunk::<SHORT>()) {
-            Some(chunk) if piece.len() <= SHORT => {
-                let end = self.bytes.len() + piece.len();
+        match source.get(part.start..).and_then(|rest| rest.first_chunk::<SHORT>()) {
+            Some(chunk) if part.len() <= SHORT => {
+                let end = self.bytes.len() + part.len();
                 self.bytes.extend_from_slice(chunk);
                 self.bytes.truncate(end);
             }
-            _ => self.bytes.extend_from_slice(&source[piece]),
+            _ => self.bytes.extend_from_slice(&source[part]),
         }
         self.end();
     }
@@ -73,11 +73,6 @@ impl TextColumn {
     pub fn get(&self, i: usize) -> &[u8] {
         let start = if i == 0 { 0 } else { self.ends[i - 1] as usize };
         &self.bytes[start..self.ends[i] as usize]
-    }
-
-    /// All texts, one behind the other.
-    pub fn all_bytes(&self) -> &[u8] {
-        &self.bytes
     }
 
     /// Number of texts.
@@ -163,12 +158,12 @@ impl Column {
         }
     }
 
-    /// Appends a text, which is a piece of another.
+    /// Appends a text, which is a part of another.
     #[inline]
-    pub fn push_piece(&mut self, source: &[u8], piece: Range<usize>) {
+    pub fn push_part(&mut self, source: &[u8], part: Range<usize>) {
         self.valid.push(true);
         match &mut self.values {
-            Values::Text(texts) => texts.push_piece(source, piece),
+            Values::Text(texts) => texts.push_part(source, part),
             values => unreachable!("a text in a column of {values:?}"),
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::dead_letters::{DeadLetters, Letter};
 use super::framing::{malformed_end, next_event, opening};
-use super::json::{JsonError, Scanner, Token};
+use super::json::{JsonError, Malformed, Scanner, Token};
 use super::members::{Member, Members, NodeId, ROOT};
 use super::protobuf::Rows;
 use super::refusal::Reason;
@@ -61,9 +61,9 @@ enum Stop {
     Repeated(usize),
 }
 
-impl From<JsonError> for Stop {
-    fn from(error: JsonError) -> Self {
-        Self::Json(error)
+impl<E: Into<JsonError>> From<E> for Stop {
+    fn from(error: E) -> Self {
+        Self::Json(error.into())
     }
 }
 
@@ -294,19 +294,18 @@ impl Decoder {
     ) -> Result<(), JsonError> {
         let mut scanner = Scanner::new(bytes, at);
         let mut nth = 0;
-        let mut more = scanner.first_member().ok_or(JsonError::Malformed)?;
+        let mut more = scanner.first_member()?;
         while more {
             scanner.skip_space();
             let start = scanner.position();
-            let member = self.member(bytes, &mut scanner, parent, nth);
-            let member = member.ok_or(JsonError::Malformed)?;
-            let token = scanner.token().ok_or(JsonError::Malformed)?;
+            let member = self.member(bytes, &mut scanner, parent, nth)?;
+            let token = scanner.token()?;
             scanner.skip_rest(token, depth)?;
             if let Member::Known(id) = member {
                 self.members.note_last(id, start);
             }
             nth += 1;
-            more = scanner.next_member().ok_or(JsonError::Malformed)?;
+            more = scanner.next_member()?;
         }
         Ok(())
     }
@@ -335,12 +334,12 @@ impl Decoder {
         }
         let mut all_known = true;
         let mut nth = 0;
-        let mut more = scanner.first_member().ok_or(JsonError::Malformed)?;
+        let mut more = scanner.first_member()?;
         while more {
             scanner.skip_space();
             let start = scanner.position();
-            let member = self.member(bytes, scanner, parent, nth).ok_or(JsonError::Malformed)?;
-            let token = scanner.token().ok_or(JsonError::Malformed)?;
+            let member = self.member(bytes, scanner, parent, nth)?;
+            let token = scanner.token()?;
             let whole = match member {
                 Member::Known(node) if self.is_superseded(node, start)? => {
                     scanner.skip_rest(token, depth)?;
@@ -363,12 +362,12 @@ impl Decoder {
                 }
             }
             nth += 1;
-            more = scanner.next_member().ok_or(JsonError::Malformed)?;
+            more = scanner.next_member()?;
         }
         Ok(all_known)
     }
 
-    /// Takes the key of a member and finds what it is; none where it is no JSON.
+    /// Takes the key of a member and finds what it is.
     #[inline(always)]
     fn member(
         &mut self,
@@ -376,11 +375,11 @@ impl Decoder {
         scanner: &mut Scanner<'_>,
         parent: NodeId,
         nth: usize,
-    ) -> Option<Member> {
+    ) -> Result<Member, Malformed> {
         if let Some((guess, member)) = self.members.guess(parent, nth)
             && scanner.key_is(guess)
         {
-            return Some(*member);
+            return Ok(*member);
         }
         self.other_member(bytes, scanner, parent, nth)
     }
@@ -393,15 +392,15 @@ impl Decoder {
         scanner: &mut Scanner<'_>,
         parent: NodeId,
         nth: usize,
-    ) -> Option<Member> {
+    ) -> Result<Member, Malformed> {
         let (key, escaped) = scanner.key()?;
         let name = key.of(bytes);
         if !escaped {
-            return Some(self.members.find(parent, nth, name, true));
+            return Ok(self.members.find(parent, nth, name, true));
         }
         self.name_text.clear();
         super::json::unescape(name, &mut self.name_text);
-        Some(self.members.find(parent, nth, &self.name_text, false))
+        Ok(self.members.find(parent, nth, &self.name_text, false))
     }
 
     /// Stages the value of a configured member. Returns whether the batch will hold all of it.

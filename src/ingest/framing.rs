@@ -160,10 +160,10 @@ fn behind_priority(text: &[u8]) -> Option<&[u8]> {
 /// The first brace behind the structured data of a syslog header of RFC 5424, in whose quoted
 /// values there may be braces: `<13>1 time host app process message [id name="{value}"] {`.
 fn behind_structured_data(rest: &[u8]) -> Option<usize> {
-    behind_priority(rest)?;
+    let behind = behind_priority(rest)?;
     let is_end = |b: &u8| matches!(b, b'\n' | 0);
-    let line = &rest[..rest.iter().position(is_end).unwrap_or(rest.len())];
-    let mut tail = behind_priority(line)?;
+    let mut tail = &behind[..behind.iter().position(is_end).unwrap_or(behind.len())];
+    let end = rest.len() - behind.len() + tail.len();
     for _ in 0..6 {
         let space = tail.iter().position(|b| matches!(b, b' ' | b'{' | b'['))?;
         tail = tail[space..].strip_prefix(b" ")?;
@@ -172,7 +172,7 @@ fn behind_structured_data(rest: &[u8]) -> Option<usize> {
         tail = &tail[element_end(tail)?..];
     }
     let brace = tail.iter().position(|b| *b == b'{')?;
-    Some(line.len() - tail.len() + brace)
+    Some(end - tail.len() + brace)
 }
 
 /// The end of an element of structured data, `[id name="value"]`.

@@ -54,7 +54,7 @@ impl Span {
     }
 }
 
-/// A value as found in the source. Two words that are passed in registers, as is an option of it:
+/// A value as found in the source. Two words that are passed in registers, as is a result of it:
 /// what is written to memory by halves and read as a whole makes the processor wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
@@ -105,8 +105,18 @@ pub struct Scanner<'a> {
     at: usize,
 }
 
-/// What was taken; none where the text is no JSON.
-type Taken<T> = Option<T>;
+/// The text is no JSON. It has no size, so that a result of a token is passed in registers as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed;
+
+impl From<Malformed> for JsonError {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+/// What was taken.
+type Taken<T> = Result<T, Malformed>;
 
 impl<'a> Scanner<'a> {
     /// Starts at a position.
@@ -138,10 +148,10 @@ impl<'a> Scanner<'a> {
     fn expect(&mut self, byte: u8) -> Taken<()> {
         self.skip_space();
         if self.peek() != byte {
-            return None;
+            return Err(Malformed);
         }
         self.at += 1;
-        Some(())
+        Ok(())
     }
 
     /// After `{`: whether a first member follows. Otherwise takes the `}`.
@@ -150,9 +160,9 @@ impl<'a> Scanner<'a> {
         self.skip_space();
         if self.peek() == b'}' {
             self.at += 1;
-            return Some(false);
+            return Ok(false);
         }
-        Some(true)
+        Ok(true)
     }
 
     /// After a member's value: whether another follows. Otherwise takes the `}`.
@@ -162,11 +172,11 @@ impl<'a> Scanner<'a> {
         let byte = self.peek();
         self.at += 1;
         match byte {
-            b',' => Some(true),
-            b'}' => Some(false),
+            b',' => Ok(true),
+            b'}' => Ok(false),
             _ => {
                 self.at -= 1;
-                None
+                Err(Malformed)
             }
         }
     }
@@ -191,7 +201,7 @@ impl<'a> Scanner<'a> {
         self.expect(b'"')?;
         let key = self.string_body()?;
         self.expect(b':')?;
-        Some(key)
+        Ok(key)
     }
 
     /// Takes a value; of an object or array only the opening bracket.
@@ -209,7 +219,7 @@ impl<'a> Scanner<'a> {
             return self.escaped(start);
         }
         self.at += 1;
-        Some(Token::String(Span::new(start, self.at - 1)))
+        Ok(Token::String(Span::new(start, self.at - 1)))
     }
 
     /// As [`Scanner::token`], of a text whose first escape has been reached.
@@ -217,7 +227,7 @@ impl<'a> Scanner<'a> {
     #[inline(never)]
     fn escaped(&mut self, start: usize) -> Taken<Token> {
         let (span, _) = self.string_end(start)?;
-        Some(Token::Escaped(span))
+        Ok(Token::Escaped(span))
     }
 
     /// As [`Scanner::token`], of what is no text.
@@ -227,29 +237,29 @@ impl<'a> Scanner<'a> {
         match self.peek() {
             b'-' | b'0'..=b'9' => {
                 self.number_body()?;
-                Some(Token::Number(Span::new(start, self.at)))
+                Ok(Token::Number(Span::new(start, self.at)))
             }
             b'{' => {
                 self.at += 1;
-                Some(Token::Object)
+                Ok(Token::Object)
             }
             b'[' => {
                 self.at += 1;
-                Some(Token::Array)
+                Ok(Token::Array)
             }
             b't' => self.word(b"true", Token::True),
             b'f' => self.word(b"false", Token::False),
             b'n' => self.word(b"null", Token::Null),
-            _ => None,
+            _ => Err(Malformed),
         }
     }
 
     fn word(&mut self, word: &[u8], token: Token) -> Taken<Token> {
         if !self.text[self.at..].starts_with(word) {
-            return None;
+            return Err(Malformed);
         }
         self.at += word.len();
-        Some(token)
+        Ok(token)
     }
 
     /// Takes the rest of a string, its opening quote being taken.
@@ -266,14 +276,14 @@ impl<'a> Scanner<'a> {
                 b'"' => {
                     let span = Span::new(start, self.at);
                     self.at += 1;
-                    return Some((span, escaped));
+                    return Ok((span, escaped));
                 }
                 b'\\' => {
                     escaped = true;
                     self.escape()?;
                 }
                 // The end of the text, or a control character.
-                _ => return None,
+                _ => return Err(Malformed),
             }
         }
     }
@@ -305,34 +315,34 @@ impl<'a> Scanner<'a> {
         match escape {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => self.at += 2,
             b'u' => {
-                let unit = hex4(self.text, self.at + 2)?;
+                let unit = hex4(self.text, self.at + 2).ok_or(Malformed)?;
                 self.at += 6;
                 if (0xdc00..0xe000).contains(&unit) {
-                    return None;
+                    return Err(Malformed);
                 }
                 if (0xd800..0xdc00).contains(&unit) {
                     let low = (self.text.get(self.at..self.at + 2) == Some(br"\u"))
                         .then(|| hex4(self.text, self.at + 2))
                         .flatten();
                     if !low.is_some_and(|l| (0xdc00..0xe000).contains(&l)) {
-                        return None;
+                        return Err(Malformed);
                     }
                     self.at += 6;
                 }
             }
-            _ => return None,
+            _ => return Err(Malformed),
         }
-        Some(())
+        Ok(())
     }
 
     fn digits(&mut self) -> Taken<()> {
         if !self.peek().is_ascii_digit() {
-            return None;
+            return Err(Malformed);
         }
         while self.peek().is_ascii_digit() {
             self.at += 1;
         }
-        Some(())
+        Ok(())
     }
 
     #[inline]
@@ -356,7 +366,7 @@ impl<'a> Scanner<'a> {
             }
             self.digits()?;
         }
-        Some(())
+        Ok(())
     }
 
     /// Takes what remains of a value whose first token was taken, at a depth: nothing for
@@ -375,12 +385,12 @@ impl<'a> Scanner<'a> {
         }
         match token {
             Token::Object => {
-                let mut more = self.first_member().ok_or(JsonError::Malformed)?;
+                let mut more = self.first_member()?;
                 while more {
-                    self.key().ok_or(JsonError::Malformed)?;
-                    let value = self.token().ok_or(JsonError::Malformed)?;
+                    self.key()?;
+                    let value = self.token()?;
                     self.skip_rest(value, depth + 1)?;
-                    more = self.next_member().ok_or(JsonError::Malformed)?;
+                    more = self.next_member()?;
                 }
             }
             Token::Array => {
@@ -390,7 +400,7 @@ impl<'a> Scanner<'a> {
                     return Ok(());
                 }
                 loop {
-                    let value = self.token().ok_or(JsonError::Malformed)?;
+                    let value = self.token()?;
                     self.skip_rest(value, depth + 1)?;
                     self.skip_space();
                     match self.peek() {
@@ -399,7 +409,7 @@ impl<'a> Scanner<'a> {
                             self.at += 1;
                             return Ok(());
                         }
-                        _ => return Err(JsonError::Malformed),
+                        _ => return Err(Malformed.into()),
                     }
                 }
             }

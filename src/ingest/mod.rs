@@ -1,9 +1,9 @@
 //! Events come in: a message from a socket becomes events in a batch.
 //!
 //! [`socket`] receives, [`decode`] reads a message into a [`crate::event::Batch`], with
-//! [`framing`] for where events begin, [`json`], [`protobuf`] and [`event_batch`] for the two forms, [`mod@derive`]
-//! for what is computed of an event and [`stage`] for the rule that it is taken whole or not at
-//! all; [`dead_letters`] keeps what was refused.
+//! [`framing`] for where events begin, [`json`], [`protobuf`] and [`event_batch`] for the two
+//! forms, [`mod@derive`] for what is computed of an event and [`stage`] for the rule that it is
+//! taken whole or not at all; [`dead_letters`] keeps what was refused.
 
 pub mod connections;
 pub mod dead_letters;

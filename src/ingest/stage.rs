@@ -333,11 +333,11 @@ impl Stage {
                 Staged::Null => column.push(Value::Null),
                 Staged::Source(span) => {
                     text_bytes += span.len();
-                    column.push_piece(source, span.range());
+                    column.push_part(source, span.range());
                 }
                 Staged::Scratch(span) => {
                     text_bytes += span.len();
-                    column.push_piece(&self.scratch, span.range());
+                    column.push_part(&self.scratch, span.range());
                 }
                 Staged::Int(i) => column.push(Value::Int(i)),
                 Staged::Float(f) => column.push(Value::Float(f)),

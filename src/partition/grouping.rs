@@ -89,7 +89,7 @@ impl Numberer {
                 Grouping::Nothing => rest[0].fill(events),
                 Grouping::Value(slot) => rest[0].copy_from(&dimensions[slot].values),
                 Grouping::Tuple(shorter, slot) => {
-                    self.slots.pair(&before[shorter], &dimensions[slot].values, &mut rest[0]);
+                    self.slots.pair(plan, &before[shorter], &dimensions[slot].values, &mut rest[0]);
                 }
             }
         }
@@ -211,7 +211,7 @@ impl Slots {
     }
 
     /// Numbers the pairs of two numbers that each event has.
-    fn pair(&mut self, left: &Numbering, right: &Numbering, out: &mut Numbering) {
+    fn pair(&mut self, plan: &Plan, left: &Numbering, right: &Numbering, out: &mut Numbering) {
         out.clear();
         let events = left.numbers.len();
         self.clear(events);
@@ -228,12 +228,13 @@ impl Slots {
             return;
         }
         for (event, (&a, &b)) in pairs {
-            let hash = (u64::from(a) << 16 | u64::from(b)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            // Seeded, or a sender could choose pairs that all want one slot.
+            let hash = plan.hash_int(i64::from(a) << 16 | i64::from(b));
             let is_same = |first: Number| {
                 let first = usize::from(first);
                 left.numbers[first] == a && right.numbers[first] == b
             };
-            let number = self.number(hash ^ hash >> 32, event, is_same, out);
+            let number = self.number(hash, event, is_same, out);
             out.numbers.push(number);
         }
     }

@@ -232,7 +232,7 @@ impl Plan {
         hasher.finish()
     }
 
-    /// Hash of an int among others of a batch; not that of its piece.
+    /// Hash of a number among others of a batch; not that of its piece.
     #[inline]
     pub fn hash_int(&self, value: i64) -> u64 {
         let mut hasher = self.hasher.build_hasher();
