@@ -63,7 +63,8 @@ pub struct Server {
     writer: JoinHandle<()>,
     answers: JoinHandle<()>,
     publisher: JoinHandle<()>,
-    connections: JoinHandle<()>,
+    senders: JoinHandle<()>,
+    questioners: JoinHandle<()>,
     _lock: DataLock,
 }
 
@@ -121,8 +122,8 @@ impl Server {
         // In this order: where the start fails, the sockets are closed first.
         let (senders, receiver) =
             EventReceiver::bind(&context, &config.ingest, most).map_err(ServerError)?;
-        let query_socket = QuerySocket::bind(&context, &config.query, most, &metrics);
-        let query_socket = query_socket.map_err(ServerError)?;
+        let (questioners, query_socket) =
+            QuerySocket::bind(&context, &config.query, most).map_err(ServerError)?;
         warn_of_ipc(&config);
         try_state_file(&config)?;
         let ingest_addresses: Vec<String> = receiver.addresses().map(str::to_owned).collect();
@@ -205,9 +206,10 @@ impl Server {
             stop: Arc::clone(&stop_ingest),
             fingerprint: config.schema.fingerprint(),
         };
-        let watched = Arc::clone(&metrics);
-        // It ends when the sequencer closes the sockets.
-        let connections = spawn("connections", move || senders.run(&watched))?;
+        // They end when the sequencer and the thread that answers close the sockets.
+        let (of_senders, of_questioners) = (Arc::clone(&metrics), Arc::clone(&metrics));
+        let senders = spawn("senders", move || senders.run(&of_senders))?;
+        let questioners = spawn("questioners", move || questioners.run(&of_questioners))?;
         let sequencer = spawn("sequencer", move || Sequencer::new(parts, position).run())?;
 
         let finisher = |summary| Finisher::new(&config.schema, summary);
@@ -271,7 +273,8 @@ impl Server {
             writer,
             answers,
             publisher,
-            connections,
+            senders,
+            questioners,
             _lock: lock,
         })
     }
@@ -326,10 +329,11 @@ impl Server {
             return Err(failed("shard"));
         }
         let outcome = self.sequencer.join().map_err(|_| failed("sequencer"))?;
-        self.connections.join().map_err(|_| failed("connections"))?;
+        self.senders.join().map_err(|_| failed("senders"))?;
         self.publisher.join().map_err(|_| failed("publisher"))?;
         self.stop_answers.store(true, Ordering::Relaxed);
         self.answers.join().map_err(|_| failed("questions"))?;
+        self.questioners.join().map_err(|_| failed("questioners"))?;
         drop(self.responder);
         for shard in self.shards {
             shard.join().map_err(|_| failed("shard"))?;

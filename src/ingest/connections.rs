@@ -7,8 +7,8 @@
 //! is on its way is still read, and the peer keeps the rest for its next connection. Only a peer
 //! that does not close is cut off.
 //!
-//! In: the events of the sockets' monitors. Out: the number of connections as a gauge, those that
-//! were refused as a counter, and a [`Serial`] for each.
+//! In: the events of the sockets' monitors. Out: the number of connections as a gauge, and of those
+//! that were refused as a counter.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{Shutdown, TcpStream};
@@ -21,7 +21,7 @@ use crate::limits;
 use crate::metrics::{Gauge, Metrics};
 
 /// Which connection of a socket, of all that it has had. Numbers of descriptors come again.
-pub type Serial = u64;
+type Serial = u64;
 
 /// What is asked of a monitor.
 const EVENTS: [zmq::SocketEvent; 3] =
@@ -58,8 +58,6 @@ pub struct Connections {
     open: HashMap<(usize, RawFd), Connection>,
     /// Those of them that were not ended from here.
     lasting: usize,
-    began: Vec<Serial>,
-    ended: Vec<Serial>,
     next: Serial,
     /// Those that were ended from here, oldest first. Their peers may have closed them since.
     ending: VecDeque<((usize, RawFd), Serial)>,
@@ -69,9 +67,9 @@ pub struct Connections {
 impl Connections {
     /// Takes `most` connections.
     pub fn new(what: &'static str, most: usize, gauge: fn(&Metrics) -> &Gauge) -> Self {
-        let (monitors, open, began, ended, ending) = Default::default();
+        let (monitors, open, ending) = Default::default();
         let (lasting, next, warned) = (0, 0, None);
-        Self { what, most, gauge, monitors, open, lasting, began, ended, next, ending, warned }
+        Self { what, most, gauge, monitors, open, lasting, next, ending, warned }
     }
 
     /// Sets a socket up for connections that are watched, before it is bound.
@@ -97,23 +95,8 @@ impl Connections {
         Ok(())
     }
 
-    /// For `zmq::poll`.
-    pub fn poll_items(&self) -> impl Iterator<Item = zmq::PollItem<'_>> {
-        self.monitors.iter().map(|monitor| monitor.events.as_poll_item(zmq::POLLIN))
-    }
-
-    /// The connection of a socket, by its place among those that are watched, that has a
-    /// descriptor now.
-    pub fn serial(&self, socket: usize, descriptor: RawFd) -> Option<Serial> {
-        self.open.get(&(socket, descriptor)).map(|connection| connection.serial)
-    }
-
-    /// Notes what has happened, and ends connections that are too many. Gives those that began
-    /// and those that ended, which may be the same.
-    pub fn update(
-        &mut self,
-        metrics: &Metrics,
-    ) -> (impl Iterator<Item = Serial>, impl Iterator<Item = Serial>) {
+    /// Notes what has happened, and ends connections that are too many.
+    fn update(&mut self, metrics: &Metrics) {
         let mut refused = 0;
         let mut changed = false;
         for at in 0..self.monitors.len() {
@@ -139,7 +122,6 @@ impl Connections {
             metrics.connections_refused.add(refused);
             self.warn(metrics.connections_refused.get());
         }
-        (self.began.drain(..), self.ended.drain(..))
     }
 
     /// Notes a new connection. True: it was one too many.
@@ -147,7 +129,6 @@ impl Connections {
         self.forget(place);
         self.next += 1;
         let serial = self.next;
-        self.began.push(serial);
         let refused = self.lasting >= self.most && end(place.1, Shutdown::Write);
         if refused {
             self.ending.push_back((place, serial));
@@ -163,7 +144,6 @@ impl Connections {
     fn forget(&mut self, place: (usize, RawFd)) {
         if let Some(connection) = self.open.remove(&place) {
             self.lasting -= usize::from(connection.ended.is_none());
-            self.ended.push(connection.serial);
         }
     }
 
@@ -186,13 +166,14 @@ impl Connections {
     /// Watches until the sockets are closed.
     pub fn run(mut self, metrics: &Metrics) {
         while !self.monitors.iter().all(|monitor| monitor.has_stopped) {
-            let mut items: Vec<zmq::PollItem<'_>> = self.poll_items().collect();
+            let events = self.monitors.iter().map(|m| m.events.as_poll_item(zmq::POLLIN));
+            let mut items: Vec<zmq::PollItem<'_>> = events.collect();
             // An interrupted wait is a short wait.
             let longest = if self.ending.is_empty() { -1 } else { ENDING.as_millis() as i64 };
             if matches!(zmq::poll(&mut items, longest), Err(zmq::Error::ETERM)) {
                 return;
             }
-            let _ = self.update(metrics);
+            self.update(metrics);
         }
     }
 
@@ -278,19 +259,14 @@ mod tests {
         &metrics.event_connections
     }
 
-    /// Updates until it is as it should be; gives what ended meanwhile.
-    fn until(
-        connections: &mut Connections,
-        metrics: &Metrics,
-        holds: impl Fn(&Metrics) -> bool,
-    ) -> Vec<Serial> {
-        let (begun, mut ended) = (Stopwatch::start(), Vec::new());
+    /// Updates until it is as it should be.
+    fn until(connections: &mut Connections, metrics: &Metrics, holds: impl Fn(&Metrics) -> bool) {
+        let begun = Stopwatch::start();
         while !holds(metrics) {
             assert!(begun.elapsed() < Duration::from_secs(60), "{metrics:?}");
-            ended.extend(connections.update(metrics).1);
+            connections.update(metrics);
             std::thread::sleep(Duration::from_millis(1));
         }
-        ended
     }
 
     #[test]
@@ -319,8 +295,7 @@ mod tests {
             let _ = std::io::Read::read_to_end(&mut refused, &mut Vec::new());
         }
         drop(first);
-        let ended = until(&mut connections, &metrics, |m| m.event_connections.get() == 1);
-        assert_eq!(ended, [1]);
+        until(&mut connections, &metrics, |m| m.event_connections.get() == 1);
         let _third = connect();
         until(&mut connections, &metrics, |m| m.event_connections.get() == 2);
         assert_eq!(metrics.connections_refused.get(), 2);

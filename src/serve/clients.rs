@@ -2,27 +2,55 @@
 //! on a connection of its own: an answer belongs to the connection that its question came by, and
 //! one that comes late must not pass for the answer to the next question.
 //!
-//! libzmq lets the name stand for the new connection from the moment when that is made, and tells
-//! nobody. It does tell that there is a new connection, but not whose, until its first question
-//! comes. So a client that chose its name waits for its answer while a newer connection is silent
-//! that may be its own; not for long, since who connects to ask asks.
+//! libzmq lets the name stand for the new connection as soon as that is made, and tells nobody. But
+//! it asks whether a connection may be made, and takes a name for it that all its messages bear (the
+//! ZeroMQ Authentication Protocol, <https://rfc.zeromq.org/spec/27>). We number the connections so,
+//! and none is made behind our back. Whose a new one is shows with its first question. So a client
+//! that chose its name waits for its answer while a newer connection is silent that may be its own;
+//! not for long, since who connects to ask asks.
 
 use std::collections::HashMap;
-use std::os::fd::RawFd;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
-use crate::ingest::connections::{Connections, Serial};
-use crate::metrics::Metrics;
 
 /// How long a new connection may be that of a client who comes back, and silent.
-pub const SILENCE: Duration = Duration::from_millis(100);
+pub const SILENCE: Duration = Duration::from_millis(250);
+
+/// Where libzmq asks.
+const PLACE: &str = "inproc://zeromq.zap.01";
+
+/// The property of a message that bears the number of its connection.
+const NUMBER: &str = "User-Id";
+
+/// The connection that a question came by.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    number: u64,
+    /// The newest connection by the same name.
+    newest: Arc<AtomicU64>,
+}
+
+#[cfg(test)]
+impl Connection {
+    /// A connection nobody came back from.
+    pub fn numbered(number: u64) -> Self {
+        Self { number, newest: Arc::new(AtomicU64::new(number)) }
+    }
+}
+
+impl PartialEq for Connection {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
 
 /// Whether a client is at the other end of the connection that its question came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
-    /// It is.
+    /// It is, or it is gone and nobody else has its name.
     There,
     /// It may have come back on a new connection that has not said anything yet.
     Unsure,
@@ -30,66 +58,159 @@ pub enum Presence {
     Gone,
 }
 
-/// The clients of a socket, which is to be closed before this is dropped.
+/// The clients of a socket.
 pub struct Clients {
-    connections: Connections,
-    metrics: Arc<Metrics>,
-    by_name: HashMap<Vec<u8>, Serial>,
-    names: HashMap<Serial, Vec<u8>>,
+    /// Asks whether a connection may be made.
+    asks: zmq::Socket,
+    newest: u64,
+    /// For each name by which a question is under way, and some more, the newest connection.
+    by_name: HashMap<Vec<u8>, Weak<AtomicU64>>,
     /// Connections that have said nothing yet, and since when they are there.
-    silent: Vec<(Serial, Stopwatch)>,
+    silent: Vec<(u64, Stopwatch)>,
 }
 
 impl Clients {
-    /// Those of the one socket that is watched.
-    pub fn new(connections: Connections, metrics: Arc<Metrics>) -> Self {
-        let (by_name, names, silent) = Default::default();
-        Self { connections, metrics, by_name, names, silent }
+    /// Those of a socket that is not bound yet, and the only one of the context that numbers its
+    /// connections.
+    ///
+    /// # Errors
+    /// What libzmq says.
+    pub fn new(context: &zmq::Context, socket: &zmq::Socket) -> zmq::Result<Self> {
+        let asks = context.socket(zmq::REP)?;
+        asks.set_linger(0)?;
+        asks.bind(PLACE)?;
+        // Where it has none, libzmq does not ask.
+        socket.set_zap_domain("questions")?;
+        let (by_name, silent) = Default::default();
+        Ok(Self { asks, newest: 0, by_name, silent })
     }
 
     /// For `zmq::poll`.
-    pub fn poll_items(&self) -> impl Iterator<Item = zmq::PollItem<'_>> {
-        self.connections.poll_items()
+    pub fn poll_item(&self) -> zmq::PollItem<'_> {
+        self.asks.as_poll_item(zmq::POLLIN)
     }
 
-    /// Notes which connections are new, and forgets those that have ended.
-    pub fn update(&mut self) {
+    /// Lets connections be made. Without this, none is.
+    pub fn admit(&mut self) {
+        while let Ok(asked) = self.asks.recv_multipart(zmq::DONTWAIT) {
+            self.newest += 1;
+            self.silent.push((self.newest, Stopwatch::start()));
+            let (version, request) = (asked.first(), asked.get(1));
+            let number = self.newest.to_string();
+            let (status, text, metadata) = (b"200".as_slice(), b"".as_slice(), b"".as_slice());
+            let known = [version, request].map(|frame| frame.map_or(text, Vec::as_slice));
+            let reply = [known[0], known[1], status, text, number.as_bytes(), metadata];
+            // Who asked may be gone; then nobody minds.
+            let _ = self.asks.send_multipart(reply, zmq::DONTWAIT);
+        }
+    }
+
+    /// Takes no longer for a client who comes back who has been silent for long. All that was said
+    /// must have been noted.
+    pub fn forget_silent(&mut self) {
         self.silent.retain(|(_, since)| since.elapsed() < SILENCE);
-        let (began, ended) = self.connections.update(&self.metrics);
-        self.silent.extend(began.map(|serial| (serial, Stopwatch::start())));
-        for serial in ended {
-            self.silent.retain(|(silent, _)| *silent != serial);
-            let Some(name) = self.names.remove(&serial) else { continue };
-            if self.by_name.get(&name) == Some(&serial) {
-                self.by_name.remove(&name);
-            }
-        }
     }
 
-    /// The connection that a client's question came by; none where it has ended since.
-    pub fn note(&mut self, name: &[u8], descriptor: RawFd) -> Option<Serial> {
-        self.update();
-        let serial = self.connections.serial(0, descriptor)?;
-        self.silent.retain(|(silent, _)| *silent != serial);
-        if self.by_name.get(name) != Some(&serial) {
-            self.by_name.insert(name.to_owned(), serial);
-            self.names.insert(serial, name.to_owned());
-        }
-        Some(serial)
+    /// Notes a message of a client and gives its connection: none where libzmq has not asked, which
+    /// it does not for those who speak a protocol older than that of ZeroMQ 4.
+    pub fn note(&mut self, name: &[u8], message: &mut zmq::Message) -> Option<Connection> {
+        let number: u64 = message.gets(NUMBER)?.parse().ok()?;
+        self.silent.retain(|(silent, _)| *silent != number);
+        let newest = match self.by_name.get(name).and_then(Weak::upgrade) {
+            Some(newest) => newest,
+            None => {
+                if self.by_name.len() == self.by_name.capacity() {
+                    self.by_name.retain(|_, newest| newest.strong_count() > 0);
+                }
+                let newest = Arc::new(AtomicU64::new(number));
+                self.by_name.insert(name.to_owned(), Arc::downgrade(&newest));
+                newest
+            }
+        };
+        // What a former connection had said may be read later than what its successor says.
+        newest.fetch_max(number, Ordering::Relaxed);
+        Some(Connection { number, newest })
     }
 
     /// Whether a client is still at the other end of the connection that its question came by.
-    pub fn presence(&mut self, name: &[u8], connection: Option<Serial>) -> Presence {
-        self.update();
-        let Some(connection) = connection else { return Presence::Gone };
-        if self.by_name.get(name) != Some(&connection) {
+    pub fn presence(&self, name: &[u8], connection: Option<&Connection>) -> Presence {
+        let Some(Connection { number, newest }) = connection else { return Presence::There };
+        if newest.load(Ordering::Relaxed) != *number {
             return Presence::Gone;
         }
         // Names that libzmq gave begin with a zero, and none comes again.
         let is_chosen = name.first().is_some_and(|byte| *byte != 0);
-        match is_chosen && self.silent.iter().any(|(serial, _)| *serial > connection) {
+        match is_chosen && self.silent.iter().any(|(silent, _)| silent > number) {
             true => Presence::Unsure,
             false => Presence::There,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The connection of the next message within a number of milliseconds.
+    fn hear(socket: &zmq::Socket, clients: &mut Clients, patience: i64) -> Option<Connection> {
+        let mut message = zmq::Message::new();
+        while socket.poll(zmq::POLLIN, patience).unwrap() > 0 {
+            socket.recv(&mut message, 0).unwrap();
+            if !message.get_more() {
+                return clients.note(b"name", &mut message);
+            }
+        }
+        None
+    }
+
+    /// Waits until libzmq asks.
+    fn admit_one(clients: &mut Clients) {
+        assert!(zmq::poll(&mut [clients.poll_item()], 60_000).unwrap() > 0);
+        clients.admit();
+    }
+
+    #[test]
+    fn nobody_comes_back_behind_our_back() {
+        let context = zmq::Context::new();
+        let socket = context.socket(zmq::ROUTER).unwrap();
+        let mut clients = Clients::new(&context, &socket).unwrap();
+        socket.set_router_handover(true).unwrap();
+        socket.bind("tcp://127.0.0.1:*").unwrap();
+        let address = socket.get_last_endpoint().unwrap().unwrap();
+        let connect = || {
+            let client = context.socket(zmq::DEALER).unwrap();
+            client.set_identity(b"name").unwrap();
+            client.set_linger(0).unwrap();
+            client.connect(&address).unwrap();
+            client
+        };
+        let former = connect();
+        former.send("question", 0).unwrap();
+        admit_one(&mut clients);
+        let first = hear(&socket, &mut clients, 60_000).unwrap();
+        assert_eq!(clients.presence(b"name", Some(&first)), Presence::There);
+        let latter = connect();
+        latter.send("question", 0).unwrap();
+        // It is not there before it is let in, and may be anybody then.
+        assert!(hear(&socket, &mut clients, 100).is_none());
+        assert_eq!(clients.presence(b"name", Some(&first)), Presence::There);
+        admit_one(&mut clients);
+        assert_eq!(clients.presence(b"name", Some(&first)), Presence::Unsure);
+        assert_eq!(clients.presence(b"\0\x01\x02\x03\x04", Some(&first)), Presence::There);
+        let second = hear(&socket, &mut clients, 60_000).unwrap();
+        assert!(first != second);
+        assert_eq!(clients.presence(b"name", Some(&first)), Presence::Gone);
+        assert_eq!(clients.presence(b"name", Some(&second)), Presence::There);
+        // Whom nobody asks about is not kept.
+        drop((first, second));
+        for name in 0..100_u32 {
+            latter.send("question", 0).unwrap();
+            assert!(socket.poll(zmq::POLLIN, 60_000).unwrap() > 0);
+            let mut message = zmq::Message::new();
+            socket.recv(&mut message, 0).unwrap();
+            socket.recv(&mut message, 0).unwrap();
+            drop(clients.note(&name.to_ne_bytes(), &mut message));
+        }
+        assert!(clients.by_name.len() < 8, "{}", clients.by_name.len());
     }
 }

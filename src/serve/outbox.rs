@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clients::Connection;
 use crate::clock::Stopwatch;
-use crate::ingest::connections::Serial;
 use crate::limits;
 use crate::metrics::Metrics;
 
@@ -19,8 +19,8 @@ use crate::metrics::Metrics;
 pub struct Envelope {
     /// The name that the socket gave to the client.
     pub client: Vec<u8>,
-    /// The connection that the question came by.
-    pub connection: Option<Serial>,
+    /// The connection that the question came by, where libzmq tells.
+    pub connection: Option<Connection>,
     /// The frames between the client's name and the body.
     pub route: Vec<zmq::Message>,
     /// The question or answer itself.
@@ -46,7 +46,7 @@ pub enum Delivery {
 /// What waits for one client, on one connection; never nothing.
 struct Lane {
     client: Vec<u8>,
-    connection: Option<Serial>,
+    connection: Option<Connection>,
     answers: VecDeque<Envelope>,
     questions: VecDeque<Envelope>,
     bytes: usize,
@@ -126,7 +126,7 @@ impl Outbox {
         let at = self.lanes.iter().position(|lane| lane.is_of(&new));
         let at = at.unwrap_or_else(|| {
             let (answers, questions) = (VecDeque::new(), VecDeque::new());
-            let (client, connection) = (new.client.clone(), new.connection);
+            let (client, connection) = (new.client.clone(), new.connection.clone());
             self.lanes.push_back(Lane { client, connection, answers, questions, bytes: 0 });
             self.lanes.len() - 1
         });
@@ -219,7 +219,7 @@ mod tests {
 
     fn envelope(client: &str, body: &str) -> Envelope {
         let (client, body, route) = (client.into(), body.into(), Vec::new());
-        let (connection, asked) = (Some(1), Stopwatch::start());
+        let (connection, asked) = (Some(Connection::numbered(1)), Stopwatch::start());
         Envelope { client, connection, route, body, asked, has_waited: false, held: None }
     }
 
@@ -307,14 +307,15 @@ mod tests {
     #[test]
     fn who_came_back_does_not_wait_for_what_was_meant_for_its_former_connection() {
         let (mut outbox, metrics) = outbox(100);
-        let again = |body| Envelope { connection: Some(2), ..envelope("a", body) };
+        let second = Some(Connection::numbered(2));
+        let again = |body| Envelope { connection: second.clone(), ..envelope("a", body) };
         outbox.answer(envelope("a", "1"), Delivery::Later);
         assert!(outbox.admit(envelope("a", "2")).is_none());
         assert!(outbox.admit(again("3")).is_some());
         outbox.answer(again("3"), |_| Delivery::Sent);
-        outbox.deliver(|answer| match answer.connection {
-            Some(1) => Delivery::Gone,
-            _ => Delivery::Sent,
+        outbox.deliver(|answer| match answer.connection == second {
+            true => Delivery::Sent,
+            false => Delivery::Gone,
         });
         assert!(outbox.is_empty());
         assert_eq!(metrics.answers_unwanted.get(), 1);

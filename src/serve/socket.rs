@@ -20,7 +20,6 @@ use crate::config::QuerySockets;
 use crate::ingest::connections::Connections;
 use crate::ingest::socket::{WakeUp, Waker, bind, wake_up};
 use crate::limits;
-use crate::metrics::Metrics;
 use crate::query::Failure;
 
 /// A question that waits for events, so that no worker has to.
@@ -34,9 +33,6 @@ const WAITING_POLL_MS: i64 = 2;
 
 /// How long a stop waits for clients to take their answers, and then for the network to do so.
 const STOP_LINGER: Duration = Duration::from_secs(1);
-
-/// The property of a message that names the descriptor of its connection.
-const DESCRIPTOR: &str = "__fd";
 
 /// What the socket had.
 enum Heard {
@@ -68,7 +64,7 @@ struct Kept {
 
 /// A bound question socket.
 pub struct QuerySocket {
-    // In this order: the monitor of a socket must outlive it.
+    // In this order: libzmq may ask as long as the socket is there.
     socket: zmq::Socket,
     clients: RefCell<Clients>,
     addresses: Vec<String>,
@@ -76,7 +72,7 @@ pub struct QuerySocket {
 }
 
 impl QuerySocket {
-    /// Binds the socket, which takes `most` connections.
+    /// Binds the socket. Its connections, which somebody has to watch, are `most` at a time.
     ///
     /// # Errors
     /// A sentence that names the address.
@@ -84,8 +80,7 @@ impl QuerySocket {
         context: &zmq::Context,
         config: &QuerySockets,
         most: usize,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Self, String> {
+    ) -> Result<(Connections, Self), String> {
         let mut connections = Connections::new("questions", most, |m| &m.question_connections);
         let socket = context.socket(zmq::ROUTER).map_err(|e| e.to_string())?;
         let mut configure = || {
@@ -98,15 +93,15 @@ impl QuerySocket {
             // former connection was not seen yet, or never will be.
             socket.set_router_handover(true)?;
             socket.set_sndhwm(limits::ANSWERS_UNDER_WAY)?;
-            socket.set_linger(STOP_LINGER.as_millis() as i32)
+            socket.set_linger(STOP_LINGER.as_millis() as i32)?;
+            Clients::new(context, &socket)
         };
-        configure().map_err(|e| e.to_string())?;
+        let clients = RefCell::new(configure().map_err(|e| e.to_string())?);
         let mut addresses = Vec::with_capacity(config.bind.len());
         for address in &config.bind {
             addresses.push(bind(&socket, "query.zmq.bind", address)?);
         }
-        let clients = RefCell::new(Clients::new(connections, Arc::clone(metrics)));
-        Ok(Self { socket, clients, addresses, workers: config.workers })
+        Ok((connections, Self { socket, clients, addresses, workers: config.workers }))
     }
 
     /// The addresses that are bound.
@@ -171,7 +166,7 @@ impl QuerySocket {
     /// Sends answers, takes questions, or waits for either.
     fn turn(&self, responder: &Responder, channels: &Channels, kept: &mut Kept, wake_up: &WakeUp) {
         let Channels { questions_out, done_in } = channels;
-        self.clients.borrow_mut().update();
+        self.clients.borrow_mut().admit();
         kept.outbox.deliver(|answer| self.send(answer));
         done_in.try_iter().for_each(|done| self.take_done(responder, done, kept));
         let Kept { waiting, outbox } = kept;
@@ -199,13 +194,14 @@ impl QuerySocket {
             if !is_idle {
                 return;
             }
+            self.clients.borrow_mut().forget_silent();
         }
         let mut items = vec![zmq::PollItem::from_fd(wake_up.fd(), zmq::POLLIN)];
         if has_room {
             items.push(self.socket.as_poll_item(zmq::POLLIN));
         }
         let clients = self.clients.borrow();
-        items.extend(clients.poll_items());
+        items.push(clients.poll_item());
         let nothing_waits = waiting.is_empty() && outbox.is_empty();
         // An interrupted wait is a short wait.
         let _ = zmq::poll(&mut items, if nothing_waits { 50 } else { WAITING_POLL_MS });
@@ -242,12 +238,11 @@ impl QuerySocket {
             route.push(std::mem::replace(&mut frame, zmq::Message::new()));
             self.socket.recv(&mut frame, 0)?;
         }
+        let (body, asked) = (frame.to_vec(), Stopwatch::start());
+        let connection = self.clients.borrow_mut().note(&client, &mut frame);
         if route.is_empty() && frame.is_empty() {
             return Ok(Heard::Greeting);
         }
-        let (body, asked) = (frame.to_vec(), Stopwatch::start());
-        let descriptor = frame.gets(DESCRIPTOR).and_then(|number| number.parse().ok());
-        let connection = descriptor.and_then(|d| self.clients.borrow_mut().note(&client, d));
         let (has_waited, held) = (false, None);
         let question = Envelope { client, connection, route, body, asked, has_waited, held };
         Ok(Heard::Question(question))
@@ -267,8 +262,8 @@ impl QuerySocket {
     /// Sends an answer where its client takes one. The first frame decides: libzmq takes a
     /// message whole or not at all.
     fn send(&self, mut answer: Envelope) -> Delivery {
-        let presence = self.clients.borrow_mut().presence(&answer.client, answer.connection);
-        match presence {
+        let connection = answer.connection.as_ref();
+        match self.clients.borrow().presence(&answer.client, connection) {
             Presence::There => {}
             Presence::Unsure => {
                 // Others who connect one after the other hold nothing up for longer.
