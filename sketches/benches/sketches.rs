@@ -8,7 +8,6 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use sketches::quantile::{Bin, Mapping, Quantile};
-use sketches::sum::to_fixed;
 use sketches::unique::{Coupon, Unique, insert_batch};
 
 /// Operations that are timed together.
@@ -73,10 +72,9 @@ fn quantile(c: &mut Criterion) {
     group.bench_function("bin of a value", |b| {
         b.iter(|| values.iter().map(|&v| i64::from(mapping.bin(v).to_i32())).sum::<i64>());
     });
-    let events: Vec<(Bin, f64, i128)> =
-        values.iter().map(|&v| (mapping.bin(v), v, to_fixed(v).unwrap())).collect();
-    let insert = |sketch: &mut Quantile, events: &[(Bin, f64, i128)]| {
-        events.iter().for_each(|&(bin, value, fixed)| _ = sketch.insert(bin, value, fixed));
+    let events: Vec<Sample> = values.iter().map(|&v| Sample::new(v, &mapping).unwrap()).collect();
+    let insert = |sketch: &mut Quantile, events: &[Sample]| {
+        events.iter().for_each(|&sample| _ = sketch.insert(sample));
     };
     let mut hot = Quantile::new(mapping.kept());
     group.bench_function("insert into one hot", |b| b.iter(|| insert(&mut hot, &events)));

@@ -7,6 +7,9 @@
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
+/// So many lines are asked for at most: as many as can be under way at once.
+const MOST_LINES: usize = 8;
+
 /// Asks for the cache line at which `item` begins.
 #[inline(always)]
 pub fn prefetch<T: ?Sized>(item: &T) {
@@ -19,6 +22,19 @@ pub fn prefetch_pair<T: ?Sized>(item: &T) {
     let first = std::ptr::from_ref(item).cast::<i8>();
     ask(first);
     ask(first.wrapping_add(LINE));
+}
+
+/// Asks for all lines of `item`, at most [`MOST_LINES`].
+#[inline(always)]
+pub fn prefetch_all<T: ?Sized>(item: &T) {
+    prefetch_bytes(std::ptr::from_ref(item).cast(), size_of_val(item));
+}
+
+/// Asks for the lines of so many bytes, at most [`MOST_LINES`].
+#[inline(always)]
+pub(crate) fn prefetch_bytes(first: *const i8, bytes: usize) {
+    let lines = bytes.div_ceil(LINE).min(MOST_LINES);
+    (0..lines).for_each(|line| ask(first.wrapping_add(line * LINE)));
 }
 
 #[inline(always)]

@@ -27,7 +27,7 @@ const HIGH_LIMIT: u64 = 1 << 59;
 /// `None` for NaN, the infinities and magnitudes of 2⁴⁰ and above.
 #[inline]
 pub fn to_fixed(value: f64) -> Option<i128> {
-    if value.is_nan() || value.abs() >= LIMIT {
+    if !is_possible(value) {
         return None;
     }
     let (whole, shift) = parts(value);
@@ -40,6 +40,25 @@ pub fn to_fixed(value: f64) -> Option<i128> {
         }
     };
     Some(if value.is_sign_negative() { -magnitude - i128::from(lost) } else { magnitude })
+}
+
+/// Whether sums take a value: not NaN, nor an infinity, nor a magnitude of 2⁴⁰ and above.
+#[inline]
+pub fn is_possible(value: f64) -> bool {
+    value.abs() < LIMIT
+}
+
+/// A value of which [`has_fraction`] says no, in units of 2⁻⁸⁷.
+#[inline]
+pub(crate) fn whole_units(value: f64) -> i128 {
+    debug_assert!(is_possible(value) && !has_fraction(value));
+    let bits = value.to_bits();
+    // Of zero, the only one without an exponent, no bit is left after the shift.
+    let (mantissa, exponent) = (bits & ((1 << 52) - 1), (bits >> 52 & 0x7ff) as u32);
+    let implied = u64::from(exponent != 0) << 52;
+    let shift = exponent.wrapping_sub(1075 - UNIT_BITS) & 127;
+    let magnitude = i128::from(mantissa | implied) << shift;
+    if value.is_sign_negative() { -magnitude } else { magnitude }
 }
 
 /// Whether [`to_fixed`] may lose a fraction of a value.
@@ -94,9 +113,7 @@ pub fn add_units(units: &mut Units, other: &Units) {
 fn add<const N: usize>(words: &mut [u64; N], other: &[u64; N]) -> bool {
     let mut carry = false;
     for (mine, theirs) in words.iter_mut().zip(other) {
-        let (sum, over) = mine.overflowing_add(*theirs);
-        let (sum, again) = sum.overflowing_add(u64::from(carry));
-        (*mine, carry) = (sum, over || again);
+        (*mine, carry) = mine.carrying_add(*theirs, carry);
     }
     carry
 }
@@ -228,19 +245,22 @@ impl ExactSum {
         high.unsigned_abs() < HIGH_LIMIT
     }
 
-    /// Adds a value, which is `fixed` units by [`to_fixed`].
+    /// Adds a value.
+    ///
+    /// # Panics
+    /// Where it is none that [`is_possible`].
     #[inline]
-    pub fn insert(&mut self, value: f64, fixed: i128) {
-        add_fixed(&mut self.units, fixed);
+    pub fn insert(&mut self, value: f64) {
+        add_fixed(&mut self.units, to_fixed(value).expect("a value that sums take"));
         if has_fraction(value) {
             self.fraction.add_value(&mut self.units, value);
         }
     }
 
-    /// Adds a value that has no fraction of a unit.
+    /// Adds whole units.
     #[inline]
-    pub fn insert_whole(&mut self, fixed: i128) {
-        add_fixed(&mut self.units, fixed);
+    pub(crate) fn insert_units(&mut self, units: &Units) {
+        add(&mut self.units, units);
     }
 
     /// Adds a sum.

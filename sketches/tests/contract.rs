@@ -7,8 +7,7 @@
 mod support;
 
 use sketches::codec::DecodeError;
-use sketches::quantile::{Kept, Mapping, Quantile};
-use sketches::sum::to_fixed;
+use sketches::quantile::{Kept, Mapping, Quantile, Sample};
 use sketches::theta::{Mark, Theta};
 use sketches::top::Top;
 use sketches::unique::{Coupon, Family, Unique};
@@ -111,8 +110,8 @@ impl Sketch for Top {
 }
 
 fn insert(quantile: &mut Quantile, value: f64) {
-    let bin = mapped(quantile, |mapping| mapping.bin(value));
-    quantile.insert(bin, value, to_fixed(value).unwrap());
+    let sample = mapped(quantile, |mapping| Sample::new(value, mapping));
+    quantile.insert(sample.unwrap());
 }
 
 fn uniques() -> Vec<Kind<Unique>> {

@@ -7,6 +7,7 @@
 
 pub mod evaluate;
 pub mod grouping;
+pub mod inputs;
 pub mod plan;
 pub mod prepare;
 pub mod split;
@@ -14,6 +15,7 @@ pub mod split;
 use crate::event::Batch;
 
 pub use grouping::Number;
+pub use inputs::{InputForm, Inputs, Unit};
 pub use plan::{Plan, SummaryPlan, Update, UpdateKind};
 pub use prepare::Prepared;
 pub use split::{Route, RowUpdate, Splitter, TableUpdate, Touched};

@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 use sketches::quantile::Mapping;
 use sketches::unique::Family;
 
+use super::inputs::InputForm;
 use crate::config::{AggregateKind, FieldType, Filter, Predicate, Schema, mapping};
 
 /// The work per event.
@@ -21,8 +22,10 @@ pub struct Plan {
     pub marks: Vec<usize>,
     /// Fields needed as floats and as fixed-point numbers; a number slot is a place here.
     pub numbers: Vec<usize>,
-    /// Number slots with the mapping to bins; a bin slot is a place here.
-    pub bins: Vec<(usize, Mapping)>,
+    /// Number slots with the mapping to bins; a sample slot is a place here.
+    pub samples: Vec<(usize, Mapping)>,
+    /// What rows of different forms take of an event.
+    pub inputs: Vec<InputPlan>,
     /// Distinct conditions.
     pub predicates: Vec<(String, Predicate)>,
     /// Which events an aggregate sees.
@@ -60,6 +63,34 @@ pub struct Selection {
     pub present: Option<usize>,
 }
 
+/// Which coupons and samples are the inputs of a row's sketches, each with its selection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputPlan {
+    /// Coupon slots.
+    pub coupons: Vec<(usize, usize)>,
+    /// Sample slots.
+    pub samples: Vec<(usize, usize)>,
+}
+
+impl InputPlan {
+    fn new(updates: &[Update]) -> Self {
+        let mut plan = Self::default();
+        for update in updates {
+            match update.kind {
+                UpdateKind::Unique(slot) => plan.coupons.push((slot, update.selection)),
+                UpdateKind::Quantile(slot) => plan.samples.push((slot, update.selection)),
+                _ => {}
+            }
+        }
+        plan
+    }
+
+    /// How they lie in an input.
+    pub fn form(&self) -> InputForm {
+        InputForm::new(self.coupons.len(), self.samples.len())
+    }
+}
+
 /// The work of one summary.
 pub struct SummaryPlan {
     /// Dimension slots of its key.
@@ -70,6 +101,8 @@ pub struct SummaryPlan {
     pub filter: Option<usize>,
     /// Its aggregates, in order.
     pub updates: Vec<Update>,
+    /// Place of what its rows' sketches take of an event.
+    pub inputs: usize,
     /// Days that it keeps.
     pub retain_days: Option<i32>,
 }
@@ -104,7 +137,7 @@ pub enum UpdateKind {
     Theta(usize),
     /// Counts the values of a field one by one.
     Top(usize),
-    /// Inserts a bin slot.
+    /// Inserts a sample slot.
     Quantile(usize),
 }
 
@@ -118,7 +151,8 @@ impl Plan {
             coupons: Vec::new(),
             marks: Vec::new(),
             numbers: Vec::new(),
-            bins: Vec::new(),
+            samples: Vec::new(),
+            inputs: Vec::new(),
             predicates: Vec::new(),
             selections: Vec::new(),
             summaries: Vec::new(),
@@ -136,10 +170,18 @@ impl Plan {
                     selection: place(&mut plan.selections, selection),
                 }
             });
-            let updates = updates.collect();
+            let updates: Vec<Update> = updates.collect();
+            let inputs = place(&mut plan.inputs, InputPlan::new(&updates));
             let retain_days = summary.retain_days.map(|d| i32::try_from(d).unwrap_or(i32::MAX));
             let grouping = 0;
-            plan.summaries.push(SummaryPlan { dimensions, grouping, filter, updates, retain_days });
+            plan.summaries.push(SummaryPlan {
+                dimensions,
+                grouping,
+                filter,
+                updates,
+                inputs,
+                retain_days,
+            });
         }
         plan.group();
         plan
@@ -215,9 +257,9 @@ impl Plan {
                 let same = |(n, m): &(usize, Mapping)| {
                     *n == number && m.relative_error() == mapping.relative_error()
                 };
-                let slot = self.bins.iter().position(same).unwrap_or_else(|| {
-                    self.bins.push((number, mapping));
-                    self.bins.len() - 1
+                let slot = self.samples.iter().position(same).unwrap_or_else(|| {
+                    self.samples.push((number, mapping));
+                    self.samples.len() - 1
                 });
                 UpdateKind::Quantile(slot)
             }

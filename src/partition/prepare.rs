@@ -1,13 +1,14 @@
 //! Computes what depends on an event alone: truth of filters, equal keys, coupons, fixed-point
 //! numbers and bins.
 
-use sketches::quantile::Bin;
+use sketches::quantile::Sample;
 use sketches::sum;
 use sketches::theta::Mark;
 use sketches::unique::{Coupon, Family};
 
 use super::evaluate::{Evaluator, Truth};
 use super::grouping::{Dictionary, Numberer, Numbering};
+use super::inputs::Inputs;
 use super::plan::Plan;
 use crate::config::{FieldType, Schema};
 use crate::event::{Batch, Bitmap, Column, Values};
@@ -29,10 +30,10 @@ pub struct Prepared {
     pub fixed: Vec<Vec<i128>>,
     /// Per number slot: whether any value has a fraction of a unit.
     pub fractions: Vec<bool>,
-    /// Per bin slot.
-    pub bins: Vec<Vec<Bin>>,
-    /// Per bin slot: the number slot that it bins.
-    pub bin_numbers: Vec<usize>,
+    /// Per sample slot.
+    pub samples: Vec<Vec<Sample>>,
+    /// Per form of rows.
+    pub inputs: Vec<Inputs>,
     /// Per condition.
     pub truths: Vec<Truth>,
     /// Per selection: which events an aggregate sees.
@@ -100,18 +101,31 @@ impl Preparer {
                 }
                 other => unreachable!("checked: a number, not {other:?}"),
             }
-            // What does not fit was refused when it came in.
-            let fixed = numbers.iter().map(|&v| sum::to_fixed(v).unwrap_or(0));
+            let fixed = numbers
+                .iter()
+                .map(|&value| sum::to_fixed(value).expect("a value that does not fit was refused"));
             out.fixed[slot].clear();
             out.fixed[slot].extend(fixed);
             out.fractions[slot] = numbers.iter().any(|&v| sum::has_fraction(v));
         }
-        out.bin_numbers.clear();
-        out.bin_numbers.extend(plan.bins.iter().map(|(number, _)| *number));
-        out.bins.resize_with(plan.bins.len(), Vec::new);
-        for ((number, mapping), bins) in plan.bins.iter().zip(&mut out.bins) {
-            bins.clear();
-            bins.extend(out.numbers[*number].iter().map(|&v| mapping.bin(v)));
+        out.samples.resize_with(plan.samples.len(), Vec::new);
+        for ((number, mapping), samples) in plan.samples.iter().zip(&mut out.samples) {
+            let sample = |&value: &f64| {
+                Sample::new(value, mapping).expect("a value that does not fit was refused")
+            };
+            samples.clear();
+            samples.extend(out.numbers[*number].iter().map(sample));
+        }
+        out.inputs.resize_with(plan.inputs.len(), Inputs::default);
+        let selected = |s: usize| (!out.all_selected[s]).then(|| &out.selected[s]);
+        for (input, inputs) in plan.inputs.iter().zip(&mut out.inputs) {
+            inputs.begin(input.form(), batch.len());
+            for (at, &(slot, selection)) in input.coupons.iter().enumerate() {
+                inputs.put_coupons(at, &out.coupons[slot], selected(selection));
+            }
+            for (at, &(slot, selection)) in input.samples.iter().enumerate() {
+                inputs.put_samples(at, &out.samples[slot], selected(selection));
+            }
         }
     }
 }

@@ -124,8 +124,8 @@ pub fn merge<'a>(rows: impl Iterator<Item = &'a [u8]>) -> Result<Vec<u8>, Decode
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use sketches::quantile::{Mapping, Quantile};
-    use sketches::sum::{ExactSum, to_fixed};
+    use sketches::quantile::{Mapping, Quantile, Sample};
+    use sketches::sum::ExactSum;
     use sketches::theta::{Mark, Theta};
     use sketches::unique::{Coupon, Unique};
 
@@ -141,12 +141,11 @@ mod tests {
             unique.insert(Coupon::of_i64((seed * i) as i64));
             theta.insert(Mark::of_i64((seed * i) as i64));
             let value = (seed * i) as f64;
-            let fixed = to_fixed(value).unwrap();
-            quantile.insert(mapping.bin(value), value, fixed);
+            quantile.insert(Sample::new(value, &mapping).unwrap());
         }
         let mut float_sum = ExactSum::ZERO;
         for value in [seed as f64, 1e-30 * seed as f64] {
-            float_sum.insert(value, to_fixed(value).unwrap());
+            float_sum.insert(value);
         }
         let word = Scalar::Word(seed as i64);
         let all = [

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 
 use super::codec::StoredRow;
-use super::layout::{Layout, RowView};
+use super::layout::Layout;
 use super::state::State;
+use super::view::RowView;
 use crate::event::Value;
 use crate::key;
 

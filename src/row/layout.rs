@@ -5,14 +5,15 @@
 //! row's place follows from its number and can be fetched ahead of its use.
 
 use sketches::quantile::{Kept, Quantile};
-use sketches::sum::{ExactSum, Fraction, Units};
+use sketches::sum::{ExactSum, Fraction};
 use sketches::theta::Theta;
 use sketches::top::Top;
 use sketches::unique::{Family, Unique};
 
-use super::codec::{put_head, put_number};
-use super::state::{self, OVERFLOWED, Scalar, ScalarRef, State};
+use super::buffer::Buffer;
+use super::state::{OVERFLOWED, State};
 use crate::config::{AggregateKind, FieldType, Schema, Summary, mapping};
+use crate::partition::InputForm;
 
 /// Words before the first state: the marks, and the key. With a count and a sum, a row's
 /// words are one cache line.
@@ -78,6 +79,8 @@ pub struct Layout {
     pub tops: Vec<usize>,
     /// How many bins each distribution of a row keeps apart.
     pub quantiles: Vec<Kept>,
+    /// What its sketches take of an event.
+    pub form: InputForm,
     /// Marks of a new row: what is zero, not null, before the first value.
     pub defined: u64,
     /// Number of the definition that new rows are made with.
@@ -85,7 +88,7 @@ pub struct Layout {
     /// Permanent number of each aggregate.
     pub numbers: Vec<u32>,
     /// Aggregates in the order of their numbers.
-    by_number: Vec<usize>,
+    pub(super) by_number: Vec<usize>,
 }
 
 impl Layout {
@@ -100,6 +103,7 @@ impl Layout {
             thetas: Vec::new(),
             tops: Vec::new(),
             quantiles: Vec::new(),
+            form: InputForm::default(),
             defined: 0,
             definition,
             by_number: (0..numbers.len()).collect(),
@@ -141,6 +145,7 @@ impl Layout {
             }
             layout.slots.push(slot);
         }
+        layout.form = InputForm::new(layout.uniques.len(), layout.quantiles.len());
         layout
     }
 
@@ -157,6 +162,11 @@ impl Layout {
         Place::Word(self.words(1))
     }
 
+    /// Buffers of a row: one, if it has sketches that take inputs.
+    pub fn buffers(&self) -> usize {
+        usize::from(self.form.units() > 0)
+    }
+
     /// The place of an aggregate by its permanent number; none where it is configured no more.
     pub fn position(&self, number: u32) -> Option<usize> {
         let at = self.by_number.binary_search_by_key(&number, |&a| self.numbers[a]).ok()?;
@@ -170,6 +180,7 @@ impl Layout {
             + self.uniques.len() * size_of::<Unique>()
             + self.thetas.len() * size_of::<Theta>()
             + self.quantiles.len() * size_of::<Quantile>()
+            + self.buffers() * size_of::<Buffer>()
             + self.fractions * size_of::<Fraction>()
             + self.texts * size_of::<Box<[u8]>>()
             + tops.sum::<usize>()
@@ -201,271 +212,6 @@ impl Layout {
             quantile.keep_at_least(self.quantiles[at]);
         }
         stored
-    }
-}
-
-/// A row in memory, looked at.
-#[derive(Clone, Copy)]
-pub struct RowView<'a> {
-    /// Its words.
-    pub words: &'a [u64],
-    /// Its uniques.
-    pub uniques: &'a [Unique],
-    /// Its sets.
-    pub thetas: &'a [Theta],
-    /// Its lists of frequent values.
-    pub tops: &'a [Top],
-    /// Its quantiles.
-    pub quantiles: &'a [Quantile],
-    /// Its fractions of sums.
-    pub fractions: &'a [Fraction],
-    /// Its texts.
-    pub texts: &'a [Box<[u8]>],
-}
-
-/// The sum in two words.
-#[inline]
-pub fn read_sum(words: &[u64], at: usize) -> i128 {
-    (u128::from(words[at]) | u128::from(words[at + 1]) << 64) as i128
-}
-
-/// Writes a sum to two words.
-#[inline]
-pub fn write_sum(words: &mut [u64], at: usize, sum: i128) {
-    words[at] = sum as u128 as u64;
-    words[at + 1] = (sum as u128 >> 64) as u64;
-}
-
-/// The three words of a sum of floats.
-///
-/// # Panics
-/// Where the row has none there.
-#[inline]
-pub fn units(words: &mut [u64], at: usize) -> &mut Units {
-    words[at..].first_chunk_mut().expect("the layout has three words for a sum of floats")
-}
-
-impl<'a> RowView<'a> {
-    /// Whether an aggregate has a value.
-    #[inline]
-    pub fn has(&self, aggregate: usize) -> bool {
-        self.words[MARK_WORD] >> aggregate & 1 == 1
-    }
-
-    /// Bytes on the heap of its sketches and texts.
-    pub fn heap_bytes(&self) -> usize {
-        self.uniques.iter().map(Unique::heap_bytes).sum::<usize>()
-            + self.thetas.iter().map(Theta::heap_bytes).sum::<usize>()
-            + self.tops.iter().map(Top::heap_bytes).sum::<usize>()
-            + self.quantiles.iter().map(Quantile::heap_bytes).sum::<usize>()
-            + self.fractions.iter().map(Fraction::heap_bytes).sum::<usize>()
-            + self.texts.iter().map(|text| text.len()).sum::<usize>()
-    }
-
-    fn scalar(&self, place: Place) -> ScalarRef<'a> {
-        match place {
-            Place::Word(at) => ScalarRef::Word(self.words[at] as i64),
-            Place::Text(at) => ScalarRef::Text(&self.texts[at]),
-        }
-    }
-
-    fn float_sum(&self, at: usize, fraction: usize) -> ExactSum {
-        let units = [self.words[at], self.words[at + 1], self.words[at + 2]];
-        ExactSum::from_parts(units, self.fractions[fraction].clone())
-    }
-
-    /// Appends the stored form of the row.
-    pub fn encode(&self, layout: &Layout, out: &mut Vec<u8>) {
-        let count = layout.by_number.iter().filter(|&&a| self.has(a)).count();
-        put_head(layout.definition, count, out);
-        for &aggregate in &layout.by_number {
-            if !self.has(aggregate) {
-                continue;
-            }
-            put_number(layout.numbers[aggregate], out);
-            match layout.slots[aggregate] {
-                Slot::Count(at) => state::encode_count(self.words[at] as i64, out),
-                Slot::Sum(at) => state::encode_sum(read_sum(self.words, at), out),
-                Slot::FloatSum(at, fraction) => {
-                    state::encode_float_sum(&self.float_sum(at, fraction), out);
-                }
-                Slot::Min(place) => state::encode_min(self.scalar(place), out),
-                Slot::Max(place) => state::encode_max(self.scalar(place), out),
-                Slot::Last(time, place) => {
-                    state::encode_last(self.words[time] as i64, self.scalar(place), out);
-                }
-                Slot::Unique(at) => state::encode_unique(&self.uniques[at], out),
-                Slot::Theta(at) => state::encode_theta(&self.thetas[at], out),
-                Slot::Top(at) => state::encode_top(&self.tops[at], out),
-                Slot::Quantile(at) => state::encode_quantile(&self.quantiles[at], out),
-            }
-        }
-    }
-
-    /// Unites one aggregate of the row into a state of an answer.
-    pub fn fold_into(&self, layout: &Layout, aggregate: usize, into: &mut Option<State>) {
-        if !self.has(aggregate) {
-            return;
-        }
-        // The states of an answer are made by this same layout: kinds agree.
-        match (layout.slots[aggregate], into) {
-            (Slot::Count(at), Some(State::Count(count))) => {
-                *count = count.saturating_add(self.words[at] as i64);
-            }
-            (Slot::Sum(at), Some(State::Sum(sum))) => {
-                *sum = state::add(*sum, read_sum(self.words, at));
-            }
-            (Slot::FloatSum(at, fraction), Some(State::FloatSum(sum))) => {
-                sum.merge(&self.float_sum(at, fraction));
-            }
-            (Slot::Unique(at), Some(State::Unique(unique)))
-                if unique.family() == self.uniques[at].family() =>
-            {
-                unique.merge(&self.uniques[at]);
-            }
-            (Slot::Theta(at), Some(State::Theta(theta))) => theta.merge(&self.thetas[at]),
-            (Slot::Top(at), Some(State::Top(top))) => top.merge(&self.tops[at]),
-            (Slot::Quantile(at), Some(State::Quantile(quantile))) => {
-                quantile.merge(&self.quantiles[at]);
-            }
-            (Slot::Min(place), Some(State::Min(least))) => {
-                let value = self.scalar(place);
-                if value < least.as_ref() {
-                    *least = value.to_owned();
-                }
-            }
-            (Slot::Max(place), Some(State::Max(most))) => {
-                let value = self.scalar(place);
-                if value > most.as_ref() {
-                    *most = value.to_owned();
-                }
-            }
-            (Slot::Last(at, place), Some(State::Last(time, newest))) => {
-                let (at, value) = (self.words[at] as i64, self.scalar(place));
-                if (at, value) > (*time, newest.as_ref()) {
-                    (*time, *newest) = (at, value.to_owned());
-                }
-            }
-            (_, into) => *into = Some(self.state(layout, aggregate)),
-        }
-    }
-
-    /// A copy of one aggregate's state.
-    fn state(&self, layout: &Layout, aggregate: usize) -> State {
-        match layout.slots[aggregate] {
-            Slot::Count(at) => State::Count(self.words[at] as i64),
-            Slot::Sum(at) => State::Sum(read_sum(self.words, at)),
-            Slot::FloatSum(at, fraction) => State::FloatSum(self.float_sum(at, fraction)),
-            Slot::Min(place) => State::Min(self.scalar(place).to_owned()),
-            Slot::Max(place) => State::Max(self.scalar(place).to_owned()),
-            Slot::Last(at, place) => {
-                State::Last(self.words[at] as i64, self.scalar(place).to_owned())
-            }
-            Slot::Unique(at) => State::Unique(self.uniques[at].clone()),
-            Slot::Theta(at) => State::Theta(self.thetas[at].clone()),
-            Slot::Top(at) => State::Top(Box::new(self.tops[at].clone())),
-            Slot::Quantile(at) => State::Quantile(self.quantiles[at].clone()),
-        }
-    }
-}
-
-/// A row in memory, to be changed.
-pub struct RowMut<'a> {
-    /// Its words.
-    pub words: &'a mut [u64],
-    /// Its uniques.
-    pub uniques: &'a mut [Unique],
-    /// Its sets.
-    pub thetas: &'a mut [Theta],
-    /// Its lists of frequent values.
-    pub tops: &'a mut [Top],
-    /// Its quantiles.
-    pub quantiles: &'a mut [Quantile],
-    /// Its fractions of sums.
-    pub fractions: &'a mut [Fraction],
-    /// Its texts.
-    pub texts: &'a mut [Box<[u8]>],
-}
-
-impl RowMut<'_> {
-    /// Unites a stored state into the row.
-    pub fn absorb(&mut self, slot: Slot, aggregate: usize, state: &State) {
-        let had = self.words[MARK_WORD] >> aggregate & 1 == 1;
-        let matched = match (slot, state) {
-            (Slot::Count(at), State::Count(count)) => {
-                self.words[at] = (self.words[at] as i64).saturating_add(*count) as u64;
-                true
-            }
-            (Slot::Sum(at), State::Sum(sum)) => {
-                write_sum(self.words, at, state::add(read_sum(self.words, at), *sum));
-                true
-            }
-            (Slot::FloatSum(at, fraction), State::FloatSum(sum)) => {
-                let (units, fraction) = (units(self.words, at), &mut self.fractions[fraction]);
-                let mut all = ExactSum::from_parts(*units, std::mem::take(fraction));
-                all.merge(sum);
-                (*units, *fraction) = all.into_parts();
-                true
-            }
-            (Slot::Min(place), State::Min(value)) => {
-                if !had || value.as_ref() < self.scalar(place) {
-                    self.set(place, value);
-                }
-                true
-            }
-            (Slot::Max(place), State::Max(value)) => {
-                if !had || value.as_ref() > self.scalar(place) {
-                    self.set(place, value);
-                }
-                true
-            }
-            (Slot::Last(time, place), State::Last(at, value)) => {
-                let newest = (self.words[time] as i64, self.scalar(place));
-                if !had || (*at, value.as_ref()) > newest {
-                    self.words[time] = *at as u64;
-                    self.set(place, value);
-                }
-                true
-            }
-            (Slot::Unique(at), State::Unique(unique))
-                if unique.family() == self.uniques[at].family() =>
-            {
-                self.uniques[at].merge(unique);
-                true
-            }
-            (Slot::Theta(at), State::Theta(theta)) => {
-                self.thetas[at].merge(theta);
-                true
-            }
-            (Slot::Top(at), State::Top(top)) => {
-                self.tops[at].merge(top);
-                true
-            }
-            (Slot::Quantile(at), State::Quantile(quantile)) => {
-                self.quantiles[at].merge(quantile);
-                true
-            }
-            _ => false,
-        };
-        if matched {
-            self.words[MARK_WORD] |= 1 << aggregate;
-        }
-    }
-
-    fn scalar(&self, place: Place) -> ScalarRef<'_> {
-        match place {
-            Place::Word(at) => ScalarRef::Word(self.words[at] as i64),
-            Place::Text(at) => ScalarRef::Text(&self.texts[at]),
-        }
-    }
-
-    fn set(&mut self, place: Place, value: &Scalar) {
-        match (place, value) {
-            (Place::Word(at), Scalar::Word(word)) => self.words[at] = *word as u64,
-            (Place::Text(at), Scalar::Text(text)) => self.texts[at].clone_from(text),
-            // A stored value of another type: the store refuses such a configuration.
-            _ => {}
-        }
     }
 }
 

@@ -357,7 +357,7 @@ mod tests {
         put_i128(&mut expected, OVERFLOWED);
         assert_eq!(stored(&ExactSum::OVERFLOWED), expected);
         let mut small = ExactSum::ZERO;
-        small.insert(1e-18, sketches::sum::to_fixed(1e-18).unwrap());
+        small.insert(1e-18);
         assert_eq!(stored(&small)[0], FLOAT_SUM);
         // -2^63 is no overflow.
         let half = ExactSum::of_units_of_64(i128::MIN / 2);

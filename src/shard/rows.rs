@@ -27,7 +27,7 @@ use sketches::theta::Theta;
 use sketches::top::Top;
 use sketches::unique::Unique;
 
-use crate::row::layout::{RowMut, RowView};
+use crate::row::{Buffer, RowMut, RowView};
 
 /// Records of a page but the first.
 const PAGE_ROWS: usize = 1024;
@@ -174,6 +174,7 @@ record! {
     words words_mut Words u64;
     uniques uniques_mut Uniques Unique;
     quantiles quantiles_mut Quantiles Quantile;
+    buffers buffers_mut Buffers Buffer;
     fractions fractions_mut Fractions Fraction;
     texts texts_mut Texts Text;
     thetas thetas_mut Thetas Theta;
@@ -207,7 +208,7 @@ unsafe impl Sync for Rows {}
 /// That the types of fields are what the lines above say they are.
 const fn is_send_and_sync<T: Send + Sync>() {}
 const _: () = {
-    is_send_and_sync::<(u64, Unique, Quantile, Fraction, Text)>();
+    is_send_and_sync::<(u64, Unique, Quantile, Buffer, Fraction, Text)>();
     is_send_and_sync::<(Theta, Top)>();
 };
 
@@ -302,7 +303,7 @@ impl Rows {
 
 #[cfg(test)]
 mod tests {
-    use sketches::quantile::Mapping;
+    use sketches::quantile::{Mapping, Sample};
     use sketches::unique::{Coupon, Family};
 
     use super::*;
@@ -323,13 +324,13 @@ mod tests {
         let mut quantile = Quantile::new(mapping.kept());
         for n in 0..4 {
             let value = f64::from(at + n);
-            let fixed = sketches::sum::to_fixed(value).unwrap();
-            quantile.insert(mapping.bin(value), value, fixed);
+            quantile.insert(Sample::new(value, &mapping).unwrap());
         }
         rows.push(NewRow {
             words,
             uniques: std::iter::repeat(unique),
             quantiles: std::iter::repeat(quantile),
+            buffers: std::iter::repeat_with(Buffer::default),
             fractions: std::iter::repeat(Fraction::NONE),
             texts: std::iter::repeat(text),
             thetas: std::iter::repeat(theta),
@@ -344,6 +345,7 @@ mod tests {
             words: 9,
             uniques: 2,
             quantiles: 1,
+            buffers: 1,
             fractions: 1,
             texts: 1,
             thetas: 1,

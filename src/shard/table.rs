@@ -16,8 +16,8 @@ use sketches::unique::Unique;
 use super::keys::Keys;
 use super::rows::{Counts, NewRow, Rows};
 use crate::event::equal;
-use crate::row::layout::{MARK_WORD, RowMut};
-use crate::row::{Layout, RowView};
+use crate::row::layout::MARK_WORD;
+use crate::row::{Buffer, Layout, RowMut, RowView};
 
 /// Bits of the mark word that the table uses, above those of the aggregates.
 const EPOCH_SHIFT: u32 = 48;
@@ -53,6 +53,7 @@ impl Table {
                 thetas: layout.thetas.len(),
                 tops: layout.tops.len(),
                 quantiles: layout.quantiles.len(),
+                buffers: layout.buffers(),
                 fractions: layout.fractions,
                 texts: layout.texts,
             }),
@@ -197,6 +198,7 @@ impl Table {
             words: words.chain(std::iter::repeat(0)),
             uniques: layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)),
             quantiles: layout.quantiles.iter().map(|&kept| Quantile::new(kept)),
+            buffers: std::iter::repeat_with(Buffer::default),
             fractions: std::iter::repeat(Fraction::NONE),
             texts: std::iter::repeat_with(Box::default),
             thetas: layout.thetas.iter().map(|&log2k| Theta::new(log2k)),

@@ -16,7 +16,7 @@ use super::mapping::{Bin, Mapping};
 use super::storage::{Dense, ViewMut};
 use super::{Quantile, View};
 use crate::codec::{COUNT_LIMIT, DecodeError, Reader, put_f64};
-use crate::sum::{ExactSum, to_fixed};
+use crate::sum::{ExactSum, is_possible};
 
 const ZERO_COUNT: u8 = 1 << 2;
 const COUNT: u8 = 0x28 << 2;
@@ -184,12 +184,11 @@ fn each_bin(
 
 /// A sum of values that was rounded.
 fn sum(sum: f64) -> Result<ExactSum, DecodeError> {
-    if let Some(fixed) = to_fixed(sum) {
+    if is_possible(sum) {
         let mut exact = ExactSum::ZERO;
-        exact.insert(sum, fixed);
+        exact.insert(sum);
         return Ok(exact);
     }
-
     // From 2⁴⁰ up, an f64 has no bits below 2⁻⁶⁴.
     let scaled = sum * (1u128 << 64) as f64;
     let fits = scaled.abs() < (1u128 << 127) as f64;
@@ -267,6 +266,7 @@ fn count(reader: &mut Reader<'_>) -> Result<u64, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Sample;
     use super::*;
     use proptest::prelude::*;
     use sketches_ddsketch::{Config, DDSketch};
@@ -275,7 +275,7 @@ mod tests {
         let mut ours = Quantile::new(mapping.kept());
         let mut theirs = DDSketch::new(Config::new(0.01, 2048, 1e-300));
         for &value in values {
-            ours.insert(mapping.bin(value), value, to_fixed(value).unwrap());
+            ours.insert(Sample::new(value, mapping).unwrap());
             theirs.add(value);
         }
         (ours, theirs)

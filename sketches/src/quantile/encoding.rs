@@ -22,9 +22,9 @@
 use super::head::Head;
 use super::side::Side;
 use super::storage::{Dense, Storage, View, ViewMut};
-use super::{Bin, Kept, MOST_FEW, Quantile, is_plain};
+use super::{Bin, Kept, MOST_FEW, Quantile, Sample};
 use crate::codec::{COUNT_LIMIT, DecodeError, Reader, put_f64, put_i64, put_i128, put_u64};
-use crate::sum::{ExactSum, to_fixed};
+use crate::sum::ExactSum;
 
 /// The first byte where the least number of bins is kept.
 const VERSION: u8 = 1;
@@ -161,9 +161,9 @@ fn decode_few(reader: &mut Reader<'_>, few: u8, kept: Kept) -> Result<Quantile, 
                 Bin::new(value < 0.0, index(number)?)
             }
         };
-        let fixed = to_fixed(value).filter(|&fixed| is_plain(bin, value, fixed));
+        let sample = Sample::with_bin(value, bin);
         let negative_zero = value == 0.0 && value.is_sign_negative();
-        let Some(fixed) = fixed.filter(|_| !negative_zero) else {
+        let Some(sample) = sample.filter(|_| !negative_zero) else {
             return Err(DecodeError::Invalid("a value cannot be one of a few"));
         };
         let ascending = before.is_none_or(|(least, bin_before)| {
@@ -173,7 +173,7 @@ fn decode_few(reader: &mut Reader<'_>, few: u8, kept: Kept) -> Result<Quantile, 
             return Err(DecodeError::Invalid("values are not ascending"));
         }
         before = Some((value, bin));
-        quantile.insert(bin, value, fixed);
+        quantile.insert(sample);
     }
     Ok(quantile)
 }

@@ -1,7 +1,7 @@
 //! What a distribution keeps beside its bins: how many values, the least, the greatest,
 //! and their exact sum.
 
-use crate::sum::{ExactSum, Units, add_fixed, add_units, has_fraction};
+use crate::sum::{ExactSum, Units, add_fixed, add_units, whole_units};
 
 /// Count, min, max and sum of at least one value, or of none.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,16 +18,35 @@ pub(super) struct Head<S = ExactSum> {
 /// sparse bins longer by a tenth.
 pub(super) type PlainHead = Head<Units>;
 
-impl<S> Head<S> {
-    /// Counts one value; its sum is for the caller to change.
+/// A run of values, gathered before a head changes, so that each value takes no memory.
+pub(super) struct Run {
+    count: u64,
+    min: f64,
+    max: f64,
+    units: Units,
+}
+
+impl Run {
+    pub(super) const EMPTY: Self =
+        Self { count: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, units: [0; 3] };
+
+    /// Adds one value, which has no fraction of a unit.
     #[inline]
-    fn count(&mut self, value: f64) {
+    pub(super) fn insert(&mut self, value: f64) {
         self.count += 1;
-        // A new least or greatest value is rare: a branch does not wait for the last one.
-        if value < self.min || value > self.max {
-            self.min = self.min.min(value);
-            self.max = self.max.max(value);
-        }
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        add_fixed(&mut self.units, whole_units(value));
+    }
+}
+
+impl<S> Head<S> {
+    /// Counts the values of a run; their sum is for the caller to add.
+    #[inline]
+    fn count_run(&mut self, run: &Run) {
+        self.count += run.count;
+        self.min = self.min.min(run.min);
+        self.max = self.max.max(run.max);
     }
 
     /// Counts the values of `other`; their sum is for the caller to add.
@@ -43,17 +62,18 @@ impl Head {
         Self { count: 0, min: f64::INFINITY, max: f64::NEG_INFINITY, sum: ExactSum::ZERO };
 
     /// Counts one value.
-    #[inline]
-    pub(super) fn insert(&mut self, value: f64, fixed: i128) {
-        self.count(value);
-        self.sum.insert(value, fixed);
+    pub(super) fn insert(&mut self, value: f64) {
+        self.count += 1;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.sum.insert(value);
     }
 
-    /// Counts one value, which has no fraction of a unit.
+    /// Counts the values of a run.
     #[inline]
-    pub(super) fn insert_whole(&mut self, value: f64, fixed: i128) {
-        self.count(value);
-        self.sum.insert_whole(fixed);
+    pub(super) fn insert_run(&mut self, run: &Run) {
+        self.count_run(run);
+        self.sum.insert_units(&run.units);
     }
 
     /// Counts the values of `other`.
@@ -70,12 +90,11 @@ impl Head {
 }
 
 impl PlainHead {
-    /// Counts one value, which has no fraction of a unit.
+    /// Counts the values of a run.
     #[inline]
-    pub(super) fn insert(&mut self, value: f64, fixed: i128) {
-        debug_assert!(!has_fraction(value));
-        self.count(value);
-        add_fixed(&mut self.sum, fixed);
+    pub(super) fn insert_run(&mut self, run: &Run) {
+        self.count_run(run);
+        add_units(&mut self.sum, &run.units);
     }
 
     /// Counts the values of `other`.

@@ -57,6 +57,13 @@ impl Bin {
         known.then_some(Self(number))
     }
 
+    /// The bin of such a number in a word, which must be one.
+    #[inline]
+    pub(super) fn of_word(word: u32) -> Self {
+        debug_assert!(Self::from_i32(word as i32).is_some(), "{word} is no bin");
+        Self(word as i32)
+    }
+
     /// −1, 0 or 1.
     #[inline]
     pub(super) fn sign(self) -> i32 {

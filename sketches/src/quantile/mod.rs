@@ -12,17 +12,22 @@ mod encoding;
 mod head;
 mod mapping;
 mod powers;
+mod sample;
 mod side;
 mod sparse;
 mod storage;
 #[cfg(test)]
 mod tests;
 
-use crate::sum::{has_fraction, to_fixed};
-use head::Head;
+use crate::sum::has_fraction;
+use head::{Head, Run};
 pub use mapping::{Bin, Kept, LEAST, Mapping, RELATIVE_ERROR};
+pub use sample::Sample;
 use sparse::{folds, open_place, position, span};
 use storage::{MOST_FEW, Storage, View, ViewMut};
+
+/// For so many values that are at hand, at most, room is made ahead.
+const MOST_AHEAD: usize = 16;
 
 /// The distribution of values: 16 bytes, and no heap for a single value.
 #[derive(Clone)]
@@ -34,43 +39,24 @@ impl Quantile {
         Self(Storage::empty(kept))
     }
 
-    /// Counts `value`, which is finite, falls into `bin` and is `fixed` by [`to_fixed`].
+    /// Counts a value.
     ///
     /// Every value of one distribution must have its bin from the same [`Mapping`].
     ///
     /// Gives by how many bytes its heap memory grew.
     #[inline]
-    pub fn insert(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
-        let value = value + 0.0; // −0 is 0.
-        if has_fraction(value) {
-            return self.insert_fraction(bin, value, fixed);
-        }
-        // The busiest first.
-        if let Storage::Dense { body: dense, .. } = &mut self.0 {
-            dense.head.insert_whole(value, fixed);
-            return dense.insert(bin);
-        }
-        self.insert_small(bin, value, fixed)
+    pub fn insert(&mut self, sample: Sample) -> isize {
+        self.insert_all(&[sample])
     }
 
-    /// As [`Quantile::insert`], of a value that has a fraction of a unit of the sum: beside bins,
-    /// only dense ones have room for it.
-    #[cold]
-    #[inline(never)]
-    fn insert_fraction(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
-        self.growth(|q| {
-            if matches!(q.0.view(), View::Few { values, .. } if values.len() < MOST_FEW)
-                && is_plain(bin, value, fixed)
-            {
-                q.insert_small(bin, value, fixed);
-                return;
-            }
-            q.make_dense();
-            if let ViewMut::Dense(dense) = q.0.view_mut() {
-                dense.head.insert(value, fixed);
-                dense.add(bin, 1);
-            }
-        })
+    /// Counts values, as [`Quantile::insert`] does one by one.
+    #[inline]
+    pub fn insert_all(&mut self, samples: &[Sample]) -> isize {
+        // The busiest first.
+        match &mut self.0 {
+            Storage::Dense { body: dense, .. } => dense.insert_all(samples),
+            _ => self.insert_small(samples),
+        }
     }
 
     /// Asks for the memory that inserting will read first, once the sketch itself is near.
@@ -79,52 +65,73 @@ impl Quantile {
         self.0.prefetch();
     }
 
-    /// Asks for the count of `bin`, once what [`Quantile::prefetch`] asked for is near.
+    /// Asks for the counts of samples, once what [`Quantile::prefetch`] asked for is near.
     #[inline]
-    pub fn prefetch_bin(&self, bin: Bin) {
+    pub fn prefetch_bins(&self, samples: &[Sample]) {
         if let Storage::Dense { body: dense, .. } = &self.0 {
-            dense.positive.prefetch(bin.index());
+            samples.iter().for_each(|sample| dense.positive.prefetch(sample.bin().index()));
         }
     }
 
-    /// As [`Quantile::insert`], while bins are not dense.
+    /// As [`Quantile::insert_all`], while bins are not dense.
     #[inline(never)]
-    fn insert_small(&mut self, bin: Bin, value: f64, fixed: i128) -> isize {
-        match self.0.view_mut() {
-            ViewMut::Dense(_) => unreachable!("dense bins were handled"),
-            ViewMut::Sparse { kept, len, head, bins, counts } => {
-                head.insert(value, fixed);
-                let (at, used) = (position(bins, *len, bin), usize::from(*len));
-                if at < used && bins[at] == bin.to_i32() {
-                    match counts[at].checked_add(1) {
-                        Some(count) => counts[at] = count,
-                        None => return self.growth(|q| q.add(bin, 1)),
+    fn insert_small(&mut self, mut samples: &[Sample]) -> isize {
+        let mut growth = 0;
+        loop {
+            let taken = match self.0.view_mut() {
+                ViewMut::Dense(dense) => return growth + dense.insert_all(samples),
+                ViewMut::Few { len, values, bins } => {
+                    let used = usize::from(*len);
+                    let places = values[used..].iter_mut().zip(&mut bins[used..]);
+                    for ((value, bin), sample) in places.zip(samples) {
+                        (*value, *bin) = (sample.value(), sample.bin().to_i32());
                     }
-                } else if used < bins.len() && !folds(&bins[..used], bin, kept) {
-                    open_place(bins, counts, at, used);
-                    (bins[at], counts[at]) = (bin.to_i32(), 1);
-                    *len += 1;
-                } else {
-                    return self.growth(|q| q.add(bin, 1));
+                    let taken = samples.len().min(values.len() - used);
+                    *len += taken as u16;
+                    taken
                 }
-            }
-            ViewMut::Few { len, values, bins } => {
-                let at = usize::from(*len);
-                let plain = is_plain(bin, value, fixed);
-                if at < values.len() && plain {
-                    (values[at], bins[at]) = (value, bin.to_i32());
-                    *len += 1;
-                } else if at < MOST_FEW && plain {
-                    return self.growth(|q| q.lengthen(bin, value));
-                } else {
-                    return self.growth(|q| {
-                        q.make_binned();
-                        q.insert(bin, value, fixed);
-                    });
+                ViewMut::Sparse { kept, len, head, bins, counts } => {
+                    let (mut run, mut taken) = (Run::EMPTY, 0);
+                    for sample in samples {
+                        let is_counted = !has_fraction(sample.value())
+                            && count_bin(kept, len, bins, counts, sample.bin());
+                        if !is_counted {
+                            break;
+                        }
+                        run.insert(sample.value());
+                        taken += 1;
+                    }
+                    head.insert_run(&run);
+                    taken
                 }
+            };
+            let [sample, more @ ..] = &samples[taken..] else { return growth };
+            growth += self.growth(|q| q.insert_beyond(*sample, more.len().min(MOST_AHEAD)));
+            samples = more;
+        }
+    }
+
+    /// Counts a value for which there is no room, and makes some for so many more.
+    fn insert_beyond(&mut self, sample: Sample, more: usize) {
+        if let View::Few { values, .. } = self.0.view() {
+            match values.len() + 1 {
+                wanted if wanted <= MOST_FEW => return self.lengthen(sample, more),
+                wanted => self.make_binned(wanted + more),
             }
         }
-        0
+        if has_fraction(sample.value()) {
+            self.make_dense();
+        }
+        match self.0.view_mut() {
+            ViewMut::Few { .. } => unreachable!("bins were made"),
+            ViewMut::Dense(dense) => _ = dense.insert_all(&[sample]),
+            ViewMut::Sparse { head, .. } => {
+                let mut run = Run::EMPTY;
+                run.insert(sample.value());
+                head.insert_run(&run);
+                self.add(sample.bin(), 1);
+            }
+        }
     }
 
     /// Changes the sketch; gives by how many bytes its heap memory grew.
@@ -143,8 +150,7 @@ impl Quantile {
         match other.0.view() {
             View::Few { values, bins } => {
                 for (&value, &bin) in values.iter().zip(bins) {
-                    let bin = Bin::from_i32(bin).unwrap_or(Bin::ZERO);
-                    self.insert(bin, value, to_fixed(value).unwrap_or(0));
+                    self.insert(few(value, bin));
                 }
             }
             _ if matches!(self.0.view(), View::Few { .. }) => {
@@ -291,7 +297,7 @@ impl Quantile {
             View::Few { values, .. } => {
                 let mut head = Head::EMPTY;
                 for &value in values {
-                    head.insert(value, to_fixed(value).unwrap_or(0));
+                    head.insert(value);
                 }
                 head
             }
@@ -300,15 +306,18 @@ impl Quantile {
         }
     }
 
-    /// Moves values that are kept as they are to a longer box, and adds one.
-    fn lengthen(&mut self, bin: Bin, value: f64) {
-        let View::Few { values, bins } = self.0.view() else { return };
+    /// Moves values that are kept as they are to a longer box, and adds one; there is room for
+    /// `more` as well, if so many can be kept.
+    fn lengthen(&mut self, sample: Sample, more: usize) {
+        let View::Few { values, bins } = self.0.view() else {
+            unreachable!("values are kept as they are")
+        };
         let used = values.len();
-        let mut longer = Storage::few_for(self.0.kept(), used + 1);
+        let mut longer = Storage::few_for(self.0.kept(), (used + 1 + more).min(MOST_FEW));
         if let ViewMut::Few { len, values: new_values, bins: new_bins } = longer.view_mut() {
             new_values[..used].copy_from_slice(values);
             new_bins[..used].copy_from_slice(bins);
-            (new_values[used], new_bins[used]) = (value, bin.to_i32());
+            (new_values[used], new_bins[used]) = (sample.value(), sample.bin().to_i32());
             *len = used as u16 + 1;
         }
         self.0 = longer;
@@ -348,9 +357,9 @@ impl Quantile {
         }
     }
 
-    /// From values as they are to bins.
-    fn make_binned(&mut self) {
-        let room = |head| Storage::sparse_for(self.0.kept(), head, MOST_FEW + 1, || usize::MAX / 4);
+    /// From values as they are to bins, with room for so many.
+    fn make_binned(&mut self, bins: usize) {
+        let room = |head| Storage::sparse_for(self.0.kept(), head, bins, || usize::MAX / 4);
         match self.head().plain().and_then(room) {
             Some(room) => self.move_bins(room),
             None => self.make_dense(),
@@ -426,11 +435,28 @@ fn sort<'a>(bins: &[i32], room: &'a mut [i32; MOST_FEW]) -> &'a [i32] {
     sorted
 }
 
-/// Whether a value tells all there is to know: then it can be kept as it is.
+/// One of a few values, as it was kept.
+fn few(value: f64, bin: i32) -> Sample {
+    let sample = Bin::from_i32(bin).and_then(|bin| Sample::with_bin(value, bin));
+    sample.expect("a few values are kept as they came")
+}
+
+/// Counts a value in its bin, if the bin is there and its count is not full, or has room.
 #[inline]
-fn is_plain(bin: Bin, value: f64, fixed: i128) -> bool {
-    let sign = i32::from(value > 0.0) - i32::from(value < 0.0);
-    to_fixed(value) == Some(fixed) && (bin == Bin::ZERO || bin.sign() == sign)
+fn count_bin(kept: Kept, len: &mut u16, bins: &mut [i32], counts: &mut [u16], bin: Bin) -> bool {
+    let (at, used) = (position(bins, *len, bin), usize::from(*len));
+    if at < used && bins[at] == bin.to_i32() {
+        let count = counts[at].checked_add(1);
+        counts[at] = count.unwrap_or(counts[at]);
+        return count.is_some();
+    }
+    let has_room = used < bins.len() && !folds(&bins[..used], bin, kept);
+    if has_room {
+        open_place(bins, counts, at, used);
+        (bins[at], counts[at]) = (bin.to_i32(), 1);
+        *len += 1;
+    }
+    has_room
 }
 
 impl PartialEq for Quantile {

@@ -3,10 +3,11 @@
 //! As with unique counts, boxes hold arrays whose length is part of their type, so that
 //! their pointer is thin.
 
-use super::Kept;
-use super::head::{Head, PlainHead};
+use super::head::{Head, PlainHead, Run};
 use super::side::Side;
-use crate::prefetch::prefetch_pair;
+use super::{Kept, Sample};
+use crate::prefetch::prefetch_all;
+use crate::sum::has_fraction;
 
 /// A few values as they are.
 #[derive(Clone)]
@@ -146,10 +147,9 @@ macro_rules! storage {
             pub(super) fn prefetch(&self) {
                 match self {
                     Self::Inline { .. } => {}
-                    // The same for all, so that no jump depends on the kind.
-                    $(Self::$Few { body, .. } => prefetch_pair(&**body),)*
-                    $(Self::$Sparse { body, .. } => prefetch_pair(&**body),)*
-                    Self::Dense { body, .. } => prefetch_pair(&**body),
+                    $(Self::$Few { body, .. } => prefetch_all(&**body),)*
+                    $(Self::$Sparse { body, .. } => prefetch_all(&**body),)*
+                    Self::Dense { body, .. } => prefetch_all(&**body),
                 }
             }
 
@@ -261,10 +261,35 @@ impl Dense {
         negative + self.sides().map(Side::heap_bytes).sum::<usize>()
     }
 
+    /// Counts values; gives by how many bytes the heap memory grew.
+    #[inline]
+    pub(super) fn insert_all(&mut self, samples: &[Sample]) -> isize {
+        let (mut run, mut growth) = (Run::EMPTY, 0);
+        for sample in samples {
+            if has_fraction(sample.value()) {
+                growth += self.insert_fraction(sample.value());
+            } else {
+                run.insert(sample.value());
+            }
+            growth += self.insert(sample.bin());
+        }
+        self.head.insert_run(&run);
+        growth
+    }
+
+    /// Adds a value that has a fraction of a unit to the head.
+    #[cold]
+    #[inline(never)]
+    fn insert_fraction(&mut self, value: f64) -> isize {
+        let before = self.head.sum.heap_bytes();
+        self.head.insert(value);
+        self.head.sum.heap_bytes().wrapping_sub(before) as isize
+    }
+
     /// Counts one value; the head is for the caller to change. Gives by how many bytes the heap
     /// memory grew.
     #[inline]
-    pub(super) fn insert(&mut self, bin: super::Bin) -> isize {
+    fn insert(&mut self, bin: super::Bin) -> isize {
         if bin.sign() > 0 {
             return self.positive.insert(bin.index());
         }

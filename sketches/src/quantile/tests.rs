@@ -1,13 +1,12 @@
 //! Distributions against their definition, slowly: sorted values, and all their bins.
 
 use super::*;
-use crate::sum::to_fixed;
 use proptest::prelude::*;
 
 fn of(values: &[f64], mapping: &Mapping) -> Quantile {
     let mut quantile = Quantile::new(mapping.kept());
     for &value in values {
-        quantile.insert(mapping.bin(value), value, to_fixed(value).unwrap());
+        quantile.insert(Sample::new(value, mapping).unwrap());
     }
     quantile
 }
@@ -48,7 +47,7 @@ proptest! {
         prop_assert_eq!(whole.folded(), if kept_as_they_are { 0 } else { folded as u64 });
         prop_assert_eq!(whole.count(), values.len() as u64);
         let mut sum = crate::sum::ExactSum::ZERO;
-        values.iter().for_each(|&value| sum.insert(value, to_fixed(value).unwrap()));
+        values.iter().for_each(|&value| sum.insert(value));
         prop_assert_eq!(whole.sum(), sum.get().unwrap());
     }
 
@@ -144,7 +143,7 @@ fn sketches_that_kept_fewer_bins_unite_with_those_of_today() {
     let with = |kept: Kept, values: &[f64]| {
         let mut quantile = Quantile::new(kept);
         for &value in values {
-            quantile.insert(mapping.bin(value), value, to_fixed(value).unwrap());
+            quantile.insert(Sample::new(value, &mapping).unwrap());
         }
         quantile
     };

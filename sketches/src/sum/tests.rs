@@ -57,7 +57,7 @@ impl Oracle {
 
 fn sum(values: &[f64]) -> ExactSum {
     let mut sum = ExactSum::ZERO;
-    values.iter().for_each(|&value| sum.insert(value, to_fixed(value).unwrap()));
+    values.iter().for_each(|&value| sum.insert(value));
     sum
 }
 
@@ -102,11 +102,11 @@ fn small_and_great_and_many() {
     }
     let mut many = ExactSum::ZERO;
     for _ in 0..9_300_000 {
-        many.insert(1e12, 1_000_000_000_000 << 87);
+        many.insert(1e12);
     }
     assert_eq!(many.get(), Some(9.3e18));
     for _ in 0..9_300_000 {
-        many.insert(-1e12, -(1_000_000_000_000 << 87));
+        many.insert(-1e12);
     }
     assert_eq!(many, ExactSum::ZERO);
 }

@@ -77,6 +77,13 @@ impl Coupon {
         self.0
     }
 
+    /// The coupon of the bits of one.
+    #[inline]
+    pub(super) fn of_bits(bits: u32) -> Self {
+        debug_assert!(bits >> SLOT_BITS > 0, "{bits} is no coupon");
+        Self(bits)
+    }
+
     /// The coupon of `bits`; `None` where its rank is 0.
     #[inline]
     pub fn from_bits(bits: u32) -> Option<Self> {

@@ -25,6 +25,9 @@ use storage::{Boxed, FREE, Storage, View, Word};
 /// The least and greatest log2m.
 pub const LOG2M: std::ops::RangeInclusive<u8> = 4..=18;
 
+/// For so many coupons that are at hand, at most, room is made ahead.
+const MOST_AHEAD: usize = 16;
+
 /// A count of distinct values: 16 bytes, and no heap up to three values.
 #[derive(Clone)]
 pub struct Unique(Storage);
@@ -59,13 +62,40 @@ impl Unique {
     /// bytes its heap memory grew.
     #[inline]
     pub fn insert(&mut self, coupon: Coupon) -> usize {
-        self.insert_bits(coupon.to_bits())
+        self.insert_all(&[coupon])
+    }
+
+    /// Counts the values of coupons, as [`Unique::insert`] does one by one.
+    #[inline]
+    pub fn insert_all(&mut self, mut coupons: &[Coupon]) -> usize {
+        let mut growth = 0;
+        loop {
+            let taken = match self.0.boxed_mut() {
+                None => coupons.iter().position(|&coupon| !self.insert_inline(coupon)),
+                Some(Boxed { shape, words, .. }) if shape.is_dense() => {
+                    let registers = words.as_flattened_mut();
+                    coupons.iter().for_each(|coupon| raise(registers, shape, coupon.to_bits()));
+                    return growth;
+                }
+                Some(Boxed { shape, len, words }) => set::insert_all(shape, words, len, coupons),
+            };
+            let Some(taken) = taken else { return growth };
+            let more = &coupons[taken + 1..];
+            growth += self.grow(coupons[taken], more.len().min(MOST_AHEAD));
+            coupons = more;
+        }
     }
 
     /// Asks for the memory that inserting `coupon` will read, once the sketch itself is near.
     #[inline]
     pub fn prefetch(&self, coupon: Coupon) {
-        self.0.prefetch(coupon.to_bits());
+        self.prefetch_all(&[coupon]);
+    }
+
+    /// As [`Unique::prefetch`], for many coupons.
+    #[inline]
+    pub fn prefetch_all(&self, coupons: &[Coupon]) {
+        self.0.prefetch_all(coupons);
     }
 
     /// Counts the values of `other` as well. Of different log2m, the lesser remains.
@@ -157,60 +187,49 @@ impl Unique {
         self.0.boxed_mut().filter(|b| b.shape.is_dense()).map(|b| b.words.as_flattened_mut())
     }
 
-    /// Counts a coupon.
-    #[inline]
-    fn insert_bits(&mut self, bits: u32) -> usize {
-        let Some(Boxed { shape, len, words }) = self.0.boxed_mut() else {
-            return self.insert_inline(bits);
-        };
-        if shape.is_dense() {
-            raise(words.as_flattened_mut(), shape, bits);
-        } else if let Err(set::Full) = set::insert(shape, words, len, bits) {
-            return self.grow(bits);
-        }
-        0
-    }
-
-    /// Counts the coupons in `places`, of which some may be free.
+    /// Counts the values in `places`, of which some may be free.
     fn insert_places(&mut self, places: &[Word]) {
         for bits in coupons(places) {
-            self.insert_bits(bits);
+            self.insert(Coupon::of_bits(bits));
         }
     }
 
-    /// As long as the coupons fit into the sketch itself.
+    /// Counts a coupon, if it is there or fits into the sketch itself.
     #[inline]
-    fn insert_inline(&mut self, bits: u32) -> usize {
-        if let Storage::Inline { len, places, .. } = &mut self.0 {
-            if places.contains(&bits.to_le_bytes()) {
-                return 0;
-            }
-            if let Some(place) = places.get_mut(usize::from(*len)) {
-                *place = bits.to_le_bytes();
-                *len += 1;
-                return 0;
-            }
+    fn insert_inline(&mut self, coupon: Coupon) -> bool {
+        let bits = coupon.to_bits();
+        let Storage::Inline { len, places, .. } = &mut self.0 else { return false };
+        if places.contains(&bits.to_le_bytes()) {
+            return true;
         }
-        self.grow(bits)
+        let place = places.get_mut(usize::from(*len));
+        let has_room = place.is_some();
+        if let Some(place) = place {
+            *place = bits.to_le_bytes();
+            *len += 1;
+        }
+        has_room
     }
 
-    /// Moves the coupons to a longer box, or turns them into registers, and inserts `bits`,
-    /// which is known to be new. Every step is to more memory; gives by how much.
+    /// Moves the coupons to a longer box with room for so many `more`, or turns them into
+    /// registers, and inserts `coupon`, which is known to be new. Every step is to more memory;
+    /// gives by how much.
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, bits: u32) -> usize {
+    fn grow(&mut self, coupon: Coupon, more: usize) -> usize {
         let before = self.heap_bytes();
         let View::Coupons { len, places } = self.0.view() else { return 0 };
         let shape = self.shape();
-        if len as usize >= most_coupons(shape.log2m()) {
+        let most = most_coupons(shape.log2m());
+        if len as usize >= most {
             self.make_registers();
-            self.insert_bits(bits);
+            self.insert(coupon);
             return self.heap_bytes().saturating_sub(before);
         }
-        let mut longer = Storage::with_room(shape, len as usize);
+        let mut longer = Storage::with_room(shape, (len as usize + more).min(most - 1));
         if let Some(Boxed { shape, len: new_len, words }) = longer.boxed_mut() {
             let places = if shape.is_hashed() { places } else { &places[..len as usize] };
-            set::fill(shape, words, places, bits);
+            set::fill(shape, words, places, coupon.to_bits());
             *new_len = len + 1;
         }
         self.0 = longer;
@@ -246,7 +265,7 @@ pub(crate) enum Content<'a> {
 }
 
 /// The coupons in `places`, of which some may be free.
-fn coupons(places: &[Word]) -> impl Iterator<Item = u32> {
+fn coupons(places: &[Word]) -> impl Iterator<Item = u32> + Clone {
     places.iter().filter(|&&place| place != FREE).map(|&place| u32::from_le_bytes(place))
 }
 

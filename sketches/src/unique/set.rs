@@ -5,37 +5,47 @@
 //! Lists are short and groups are a cache line so that each is compared as a whole,
 //! without a branch per place.
 
-use super::coupon::Shape;
+use super::coupon::{Coupon, Shape};
 use super::most_coupons;
 use super::storage::{FREE, Word, room_of_set};
 
-/// The set has no room for one more coupon.
-pub(super) struct Full;
-
-/// Inserts `bits` and counts it in `len`, unless it is there already. Full is also a set
-/// of as many coupons as are kept.
+/// Inserts coupons and counts them in `len`, unless they are there already. Gives the place of the
+/// first for which there is no room: a set of as many coupons as are kept is full as well.
 #[inline]
-pub(super) fn insert(
+pub(super) fn insert_all(
     shape: Shape,
     places: &mut [Word],
     len: &mut u32,
-    bits: u32,
-) -> Result<(), Full> {
+    coupons: &[Coupon],
+) -> Option<usize> {
     let most = most_coupons(shape.log2m());
-    if !shape.is_hashed() {
+    if shape.is_hashed() {
+        let limit = room_of_set(places.len()).min(most);
+        let groups = places.as_chunks_mut::<16>().0;
+        coupons.iter().position(|coupon| !insert_hashed(groups, len, limit, coupon.to_bits()))
+    } else {
         let limit = places.len().min(most);
-        if list_contains(places, bits) {
-            return Ok(());
-        }
-        if *len as usize >= limit {
-            return Err(Full);
-        }
+        coupons.iter().position(|coupon| !insert_listed(places, len, limit, coupon.to_bits()))
+    }
+}
+
+/// Whether `bits` are in the list now.
+#[inline(always)]
+fn insert_listed(places: &mut [Word], len: &mut u32, limit: usize, bits: u32) -> bool {
+    if list_contains(places, bits) {
+        return true;
+    }
+    let has_room = (*len as usize) < limit;
+    if has_room {
         places[*len as usize] = bits.to_le_bytes();
         *len += 1;
-        return Ok(());
     }
-    let limit = room_of_set(places.len()).min(most);
-    let groups = places.as_chunks_mut::<16>().0;
+    has_room
+}
+
+/// Whether `bits` are in the hash set now.
+#[inline(always)]
+fn insert_hashed(groups: &mut [[Word; 16]], len: &mut u32, limit: usize, bits: u32) -> bool {
     let mut at = home(bits, groups.len());
     loop {
         let group = &mut groups[at];
@@ -45,15 +55,15 @@ pub(super) fn insert(
             used += u32::from(place != FREE);
         }
         if found {
-            return Ok(());
+            return true;
         }
         if let Some(place) = group.get_mut(used as usize) {
-            if *len as usize >= limit {
-                return Err(Full);
+            let has_room = (*len as usize) < limit;
+            if has_room {
+                *place = bits.to_le_bytes();
+                *len += 1;
             }
-            *place = bits.to_le_bytes();
-            *len += 1;
-            return Ok(());
+            return has_room;
         }
         at = if at + 1 == groups.len() { 0 } else { at + 1 };
     }

@@ -5,8 +5,8 @@
 //! fields at the same places: the compiler makes of them one load and a table of lengths
 //! (not of an enum that has the coupons inline as well, hence two).
 
-use super::coupon::Shape;
-use crate::prefetch::prefetch;
+use super::coupon::{Coupon, Shape};
+use crate::prefetch::{prefetch, prefetch_all};
 
 /// A coupon, least significant byte first, or four registers.
 pub(super) type Word = [u8; 4];
@@ -145,20 +145,22 @@ impl Storage {
         }
     }
 
-    /// Asks for what an insertion would read first.
+    /// Asks for what insertions would read first.
     #[inline]
-    pub(super) fn prefetch(&self, bits: u32) {
+    pub(super) fn prefetch_all(&self, coupons: &[Coupon]) {
         let Self::Boxed(boxed) = self else { return };
         let (shape, words) = (boxed.shape(), boxed.words());
         match shape.kind() {
-            1 => prefetch(words),
-            2 => {
+            1 => prefetch_all(words),
+            2 => coupons.iter().for_each(|coupon| {
                 // A group need not begin where a line does.
-                let group = super::set::home(bits, words.len() / 16) * 16;
+                let group = super::set::home(coupon.to_bits(), words.len() / 16) * 16;
                 prefetch(&words[group]);
                 prefetch(&words[group + 15]);
-            }
-            _ => prefetch(&words[shape.register(bits).0 / size_of::<Word>()]),
+            }),
+            _ => coupons.iter().for_each(|coupon| {
+                prefetch(&words[shape.register(coupon.to_bits()).0 / size_of::<Word>()]);
+            }),
         }
     }
 

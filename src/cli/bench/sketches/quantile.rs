@@ -2,8 +2,7 @@
 
 use std::hint::black_box;
 
-use sketches::quantile::{Bin, Mapping, Quantile};
-use sketches::sum::to_fixed;
+use sketches::quantile::{Mapping, Quantile, Sample};
 use sketches_ddsketch::{Config, DDSketch};
 
 use super::measure::{Figures, Random, fill, time, values_of_keys};
@@ -21,18 +20,15 @@ fn latencies(count: usize) -> Vec<f64> {
 /// Ours.
 pub fn ours(keys: usize) -> Figures {
     let mapping = Mapping::new(0.01).expect("one percent is in range");
-    let values: Vec<(Bin, f64, i128)> = latencies(VALUES)
-        .into_iter()
-        .map(|v| (mapping.bin(v), v, to_fixed(v).expect("below the limit")))
-        .collect();
+    let sample = |value| Sample::new(value, &mapping).expect("below the limit");
+    let samples: Vec<Sample> = latencies(VALUES).into_iter().map(sample).collect();
     let updates = values_of_keys(keys).sum();
     let new = || Quantile::new(mapping.kept());
     let (bytes, by_key) = fill(keys, updates, new, |sketches| {
         let mut at = 0;
         for (sketch, count) in sketches.iter_mut().zip(values_of_keys(keys)) {
             for _ in 0..count {
-                let (bin, value, fixed) = values[at % VALUES];
-                sketch.insert(bin, value, fixed);
+                sketch.insert(samples[at % VALUES]);
                 at += 1;
             }
         }
@@ -40,7 +36,7 @@ pub fn ours(keys: usize) -> Figures {
     let (rounds, mut hot) = (rounds(keys), new());
     let add = time(rounds * VALUES, || {
         for _ in 0..rounds {
-            values.iter().for_each(|&(bin, value, fixed)| _ = hot.insert(bin, value, fixed));
+            samples.iter().for_each(|&sample| _ = hot.insert(sample));
         }
     });
     let questions = (keys / 50).max(1);
