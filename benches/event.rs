@@ -175,7 +175,7 @@ impl Back {
         for (tables, route) in self.tables.iter_mut().zip(&work.routes) {
             for table in &route.tables {
                 let id = TableId { summary: table.summary, day: table.day };
-                let rows = &route.rows[table.rows.clone()];
+                let rows = route.rows(table.rows.clone());
                 let summary = &plan.summaries[table.summary];
                 let mut watchers = Watchers::new(id, &mut [], None);
                 update::apply(&mut tables[table.summary], summary, work, rows, &mut watchers);

@@ -133,6 +133,72 @@ pub fn take_piece(bytes: &mut &[u8]) -> Option<KeyValue> {
     }
 }
 
+/// Bytes of a key that is kept in words; the last says how long it is.
+const PACKED_BYTES: usize = size_of::<PackedKey>();
+
+/// In place of the length of a packed key: it is longer than that.
+const LONG: u8 = u8::MAX;
+
+/// A key of up to 31 bytes as four words, the rest of which are zero, so that keys are equal where
+/// words are; of a longer one, what its owner finds it by.
+pub type PackedKey = [u64; 4];
+
+/// Packs a key that is made of pieces, unless it is too long.
+#[inline]
+pub fn pack<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> Option<PackedKey> {
+    let (mut bytes, mut length) = ([0; PACKED_BYTES], 0);
+    for piece in pieces {
+        let place = bytes[..PACKED_BYTES - 1].get_mut(length..length + piece.len())?;
+        copy_short(place, piece);
+        length += piece.len();
+    }
+    bytes[PACKED_BYTES - 1] = length as u8;
+    Some(bytemuck::cast(bytes))
+}
+
+/// The words of a key that is too long to be packed, and is found by a word.
+#[inline]
+pub fn pack_long(place: u64) -> PackedKey {
+    let mut key = [place, 0, 0, 0];
+    bytemuck::cast_slice_mut(&mut key)[PACKED_BYTES - 1] = LONG;
+    key
+}
+
+/// The bytes of a packed key, or of one that was too long, what it is found by.
+#[inline]
+pub fn unpack(key: &PackedKey) -> Result<&[u8], u64> {
+    let bytes: &[u8] = bytemuck::cast_slice(key);
+    match bytes[PACKED_BYTES - 1] {
+        LONG => Err(key[0]),
+        length => Ok(&bytes[..usize::from(length)]),
+    }
+}
+
+/// Copies a text to a place of its length. Most are so short that a call would take longer.
+#[inline(always)]
+fn copy_short(place: &mut [u8], text: &[u8]) {
+    macro_rules! ends {
+        ($bytes:literal) => {
+            if let (Some(first), Some(last)) =
+                (text.first_chunk::<$bytes>(), text.last_chunk::<$bytes>())
+                && let Some(start) = place.first_chunk_mut()
+            {
+                *start = *first;
+                if let Some(end) = place.last_chunk_mut() {
+                    *end = *last;
+                }
+                return;
+            }
+        };
+    }
+    match text.len() {
+        8..=16 => ends!(8),
+        4..=7 => ends!(4),
+        _ => {}
+    }
+    place.copy_from_slice(text);
+}
+
 /// A whole key, for people.
 pub struct Key<'a>(pub &'a [u8]);
 

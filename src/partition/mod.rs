@@ -18,7 +18,7 @@ pub use grouping::Number;
 pub use inputs::{InputForm, Inputs, Unit};
 pub use plan::{Plan, SummaryPlan, Update, UpdateKind};
 pub use prepare::Prepared;
-pub use split::{Route, RowUpdate, Splitter, TableUpdate, Touched};
+pub use split::{Route, RouteRows, RowUpdate, Splitter, TableUpdate, Touched};
 
 /// A batch with all that was computed of it. Shared by all shards.
 pub struct Work {

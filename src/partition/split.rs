@@ -11,6 +11,7 @@ use super::plan::{self, Plan};
 use super::prepare::{Prepared, Preparer};
 use crate::config::Schema;
 use crate::event::{Batch, Bitmap};
+use crate::key::{self, PackedKey};
 use crate::metrics::Metrics;
 
 /// A row that changes, and by what.
@@ -44,9 +45,57 @@ pub struct Route {
     pub tables: Vec<TableUpdate>,
     /// Rows of all tables.
     pub rows: Vec<RowUpdate>,
+    /// The key of each; of one that is too long to be packed, where its bytes begin and end.
+    pub keys: Vec<PackedKey>,
+    /// The bytes of those.
+    pub long_keys: Vec<u8>,
+}
+
+/// Some of the rows of a route.
+#[derive(Clone, Copy)]
+pub struct RouteRows<'a> {
+    /// The rows.
+    pub updates: &'a [RowUpdate],
+    keys: &'a [PackedKey],
+    long_keys: &'a [u8],
+}
+
+impl<'a> RouteRows<'a> {
+    /// The key of a row, and where it is too long to be packed, its bytes.
+    #[inline]
+    pub fn key(&self, at: usize) -> (PackedKey, Option<&'a [u8]>) {
+        let key = self.keys[at];
+        let place = key::unpack(&key).err();
+        (key, place.map(|place| &self.long_keys[place as u32 as usize..(place >> 32) as usize]))
+    }
 }
 
 impl Route {
+    /// Rows at some places.
+    pub fn rows(&self, places: Range<usize>) -> RouteRows<'_> {
+        let (updates, keys) = (&self.rows[places.clone()], &self.keys[places]);
+        RouteRows { updates, keys, long_keys: &self.long_keys }
+    }
+
+    fn clear(&mut self) {
+        self.tables.clear();
+        self.rows.clear();
+        self.keys.clear();
+        self.long_keys.clear();
+    }
+
+    /// Adds a row of a key that is made of pieces.
+    #[inline]
+    fn push<'a>(&mut self, row: RowUpdate, pieces: impl Iterator<Item = &'a [u8]> + Clone) {
+        self.rows.push(row);
+        let key = key::pack(pieces.clone()).unwrap_or_else(|| {
+            let start = self.long_keys.len();
+            pieces.for_each(|piece| self.long_keys.extend_from_slice(piece));
+            key::pack_long(start as u64 | (self.long_keys.len() as u64) << 32)
+        });
+        self.keys.push(key);
+    }
+
     /// How often an event changes a row.
     pub fn events(&self) -> u64 {
         self.rows.iter().map(|row| u64::from(row.events)).sum()
@@ -91,10 +140,7 @@ impl Splitter {
     pub fn split(&mut self, plan: &Plan, work: &mut Work, metrics: &Metrics) -> &[Touched] {
         let Work { batch, prepared, events, routes } = work;
         self.preparer.prepare(plan, batch, prepared);
-        for route in routes.iter_mut() {
-            route.tables.clear();
-            route.rows.clear();
-        }
+        routes.iter_mut().for_each(Route::clear);
         events.clear();
         self.touched.clear();
         self.sort_by_day(batch);
@@ -202,12 +248,13 @@ impl Gatherer {
         let (from, mut start) = (events_out.len(), events_out.len() as u32);
         for &number in &self.tuples {
             let first = usize::from(grouping.firsts[usize::from(number)]);
-            let pieces = summary.dimensions.iter().map(|&d| prepared.dimensions[d].hash(first));
-            let hash = Plan::hash_key(pieces);
+            let dimensions = summary.dimensions.iter().map(|&d| &prepared.dimensions[d]);
+            let hash = Plan::hash_key(dimensions.clone().map(|d| d.hash(first)));
             let place = &mut places[usize::from(number)];
             let events = std::mem::replace(place, start);
             let route = &mut routes[plan::shard_of(hash, shards)];
-            route.rows.push(RowUpdate { hash: hash as u32, start, events });
+            let row = RowUpdate { hash: hash as u32, start, events };
+            route.push(row, dimensions.map(|d| d.piece(first)));
             start += events;
         }
         events_out.resize(start as usize, 0);
@@ -358,7 +405,8 @@ mod tests {
             let mut rows = Rows::new();
             for (shard, route) in work.routes.iter().enumerate() {
                 for table in &route.tables {
-                    for row in &route.rows[table.rows.clone()] {
+                    let of_table = route.rows(table.rows.clone());
+                    for (at, row) in of_table.updates.iter().enumerate() {
                         let places = row.start as usize..(row.start + row.events) as usize;
                         let (of_row, first) =
                             (&work.events[places.clone()], work.events[places.start]);
@@ -368,7 +416,10 @@ mod tests {
                         let pieces = dimensions.map(|d| d.piece(usize::from(first)));
                         let hash = Plan::hash_key(pieces.clone().map(|p| plan.hash_piece(p)));
                         assert_eq!((hash as u32, plan::shard_of(hash, 3)), (row.hash, shard));
-                        let key = (table.summary, table.day, pieces.collect::<Vec<_>>().concat());
+                        let bytes = pieces.collect::<Vec<_>>().concat();
+                        let (packed, long) = of_table.key(at);
+                        assert_eq!(long.or(key::unpack(&packed).ok()), Some(&bytes[..]));
+                        let key = (table.summary, table.day, bytes);
                         assert_eq!(rows.insert(key, of_row.to_vec()), None, "a row twice");
                     }
                 }

@@ -13,6 +13,7 @@ use sketches::unique::{Family, Unique};
 use super::buffer::Buffer;
 use super::state::{OVERFLOWED, State};
 use crate::config::{AggregateKind, FieldType, Schema, Summary, mapping};
+use crate::key::PackedKey;
 use crate::partition::InputForm;
 
 /// Words before the first state: the marks, and the key. With a count and a sum, a row's
@@ -24,7 +25,7 @@ pub const MARK_WORD: usize = 0;
 /// First word of the key.
 pub const KEY_WORD: usize = 1;
 /// Words of the key.
-pub const KEY_WORDS: usize = 4;
+const KEY_WORDS: usize = size_of::<PackedKey>() / size_of::<u64>();
 
 /// Where a single value lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

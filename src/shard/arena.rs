@@ -16,12 +16,12 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// Appends a string made of pieces; gives its place.
+    /// Appends a string; gives its place.
     ///
     /// # Panics
     /// Beyond 1 MiB, which the limits of dimensions exclude.
-    pub fn push<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> u64 {
-        let length: usize = pieces.clone().map(<[u8]>::len).sum();
+    pub fn push(&mut self, bytes: &[u8]) -> u64 {
+        let length = bytes.len();
         assert!(length < 1 << LENGTH_BITS, "a key of {length} bytes");
         let fits = self.pages.last().is_some_and(|p| p.len() + length <= ARENA_PAGE_BYTES);
         if !fits {
@@ -31,7 +31,7 @@ impl Arena {
         }
         let page = self.pages.len() - 1;
         let offset = self.pages[page].len();
-        pieces.for_each(|piece| self.pages[page].extend_from_slice(piece));
+        self.pages[page].extend_from_slice(bytes);
         (page as u64) << (LENGTH_BITS + OFFSET_BITS)
             | (offset as u64) << LENGTH_BITS
             | length as u64

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::CheckpointJob;
+use super::keys::SoughtKey;
 use super::table::Table;
 use super::worker::{ShardAnswer, ShardQuestion, TableId};
 use crate::event::Bitmap;
@@ -55,7 +56,7 @@ impl Scan {
 
     /// Looks up single keys at once instead of walking.
     pub fn point(&mut self, table: &Table, id: TableId, hash: u32, key: &[u8]) {
-        if let Some(row) = table.find(hash, std::iter::once(key)) {
+        if let Some(row) = table.find(hash, SoughtKey::new(key)) {
             self.groups.fold_row(key, id.day, &table.row(row));
         }
     }

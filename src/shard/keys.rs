@@ -2,50 +2,58 @@
 //! other memory, long ones in an arena.
 
 use super::arena::Arena;
-use crate::row::layout::{KEY_WORD, KEY_WORDS};
+use crate::key::{PackedKey, pack, pack_long, unpack};
+use crate::row::layout::KEY_WORD;
 
-/// Bytes of the words of a key; the last says how long it is.
-const BYTES: usize = KEY_WORDS * size_of::<u64>();
+/// A key to look for.
+#[derive(Clone, Copy, Debug)]
+pub struct SoughtKey<'a> {
+    packed: PackedKey,
+    /// Its bytes, where it is too long to be packed.
+    long: Option<&'a [u8]>,
+}
 
-/// In place of the length: the first word is a place in the arena.
-const LONG: u8 = u8::MAX;
+impl<'a> SoughtKey<'a> {
+    /// A key given as bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        match pack(std::iter::once(bytes)) {
+            Some(packed) => Self { packed, long: None },
+            None => Self { packed: pack_long(0), long: Some(bytes) },
+        }
+    }
+
+    /// A packed key, and where it is too long to be packed, its bytes.
+    #[inline]
+    pub fn packed(packed: PackedKey, long: Option<&'a [u8]>) -> Self {
+        Self { packed, long }
+    }
+}
 
 /// The keys that are too long for their rows.
 #[derive(Default)]
 pub struct Keys(Arena);
 
 impl Keys {
-    /// The words for a key that is made of pieces.
+    /// The words of a row for its key.
     ///
     /// # Panics
     /// Beyond 1 MiB, which the limits of dimensions exclude.
-    pub fn push<'a>(&mut self, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> [u64; KEY_WORDS] {
-        let mut bytes = [0; BYTES];
-        let mut length = 0;
-        for piece in pieces.clone() {
-            match bytes[..BYTES - 1].get_mut(length..length + piece.len()) {
-                Some(place) => place.copy_from_slice(piece),
-                None => {
-                    let mut words = [0; KEY_WORDS];
-                    words[0] = self.0.push(pieces);
-                    bytemuck::cast_slice_mut(&mut words)[BYTES - 1] = LONG;
-                    return words;
-                }
-            }
-            length += piece.len();
-        }
-        bytes[BYTES - 1] = length as u8;
-        bytemuck::cast(bytes)
+    pub fn push(&mut self, key: SoughtKey<'_>) -> PackedKey {
+        key.long.map_or(key.packed, |bytes| pack_long(self.0.push(bytes)))
     }
 
     /// The key of a row, given the row's words.
     #[inline]
     pub fn get<'a>(&'a self, row: &'a [u64]) -> &'a [u8] {
-        let words = &row[KEY_WORD..KEY_WORD + KEY_WORDS];
-        let bytes: &[u8] = bytemuck::cast_slice(words);
-        match bytes[BYTES - 1] {
-            LONG => self.0.get(words[0]),
-            length => &bytes[..usize::from(length)],
+        unpack(key_words(row)).unwrap_or_else(|place| self.0.get(place))
+    }
+
+    /// Whether a row, given its words, has a key: all of its bytes are compared.
+    #[inline]
+    pub fn is_of(&self, row: &[u64], key: SoughtKey<'_>) -> bool {
+        match key.long {
+            None => *key_words(row) == key.packed,
+            Some(bytes) => self.get(row) == bytes,
         }
     }
 
@@ -53,6 +61,11 @@ impl Keys {
     pub fn bytes(&self) -> usize {
         self.0.bytes()
     }
+}
+
+#[inline]
+fn key_words(row: &[u64]) -> &PackedKey {
+    row[KEY_WORD..].first_chunk().expect("a row has the words of its key")
 }
 
 #[cfg(test)]
@@ -63,20 +76,14 @@ mod tests {
     fn keys_of_any_length_come_back() {
         let mut keys = Keys::default();
         let texts: Vec<Vec<u8>> = (0..200).map(|len| vec![len as u8 ^ 0xff; len]).collect();
-        let rows: Vec<Vec<u64>> = texts
-            .iter()
-            .map(|text| {
-                let (start, end) = text.split_at(text.len() / 3);
-                [&[7; KEY_WORD][..], &keys.push([start, end].into_iter())].concat()
-            })
-            .collect();
+        let mut row = |text| [&[7; KEY_WORD][..], &keys.push(SoughtKey::new(text))].concat();
+        let rows: Vec<Vec<u64>> = texts.iter().map(|text| row(text)).collect();
         for (row, text) in rows.iter().zip(&texts) {
             assert_eq!(keys.get(row), text);
+            let is_of = |key: &Vec<u8>| keys.is_of(row, SoughtKey::new(key));
+            assert!(texts.iter().all(|other| is_of(other) == (other == text)));
+            let changed = text.split_last().map(|(last, start)| [start, &[!last]].concat());
+            assert!(changed.is_none_or(|changed| !is_of(&changed)));
         }
-        assert_eq!(keys.get(&[&[7; KEY_WORD][..], &keys_of_nothing()].concat()), b"");
-    }
-
-    fn keys_of_nothing() -> [u64; KEY_WORDS] {
-        Keys::default().push(std::iter::empty())
     }
 }

@@ -13,9 +13,8 @@ use sketches::theta::Theta;
 use sketches::top::Top;
 use sketches::unique::Unique;
 
-use super::keys::Keys;
+use super::keys::{Keys, SoughtKey};
 use super::rows::{Counts, NewRow, Rows};
-use crate::event::equal;
 use crate::row::layout::MARK_WORD;
 use crate::row::{Buffer, Layout, RowMut, RowView};
 
@@ -84,7 +83,7 @@ impl Table {
         self.rows.bytes() + self.keys.bytes() + index + self.heap_bytes
     }
 
-    /// The pieces of a row's key.
+    /// A row's key.
     pub fn key(&self, row: u32) -> &[u8] {
         self.keys.get(self.rows.words(row))
     }
@@ -142,13 +141,9 @@ impl Table {
         }
     }
 
-    /// The row of a key, given as pieces.
+    /// The row of a key.
     #[inline]
-    pub fn find<'a>(
-        &self,
-        hash: u32,
-        pieces: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Option<u32> {
+    pub fn find(&self, hash: u32, key: SoughtKey<'_>) -> Option<u32> {
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
         loop {
@@ -156,7 +151,7 @@ impl Table {
                 0 => return None,
                 slot if slot as u32 == hash => {
                     let row = (slot >> 32) as u32 - 1;
-                    if self.has_key(row, pieces.clone()) {
+                    if self.has_key(row, key) {
                         return Some(row);
                     }
                 }
@@ -166,24 +161,17 @@ impl Table {
         }
     }
 
-    /// Whether a row has a key: all of its bytes are compared, the hash decides nothing.
+    /// Whether a row has a key; the hash decides nothing.
     #[inline]
-    pub fn has_key<'a>(&self, row: u32, pieces: impl Iterator<Item = &'a [u8]>) -> bool {
-        let mut rest = self.key(row);
-        for piece in pieces {
-            match rest.split_at_checked(piece.len()) {
-                Some((start, after)) if equal(start, piece) => rest = after,
-                _ => return false,
-            }
-        }
-        rest.is_empty()
+    pub fn has_key(&self, row: u32, key: SoughtKey<'_>) -> bool {
+        self.keys.is_of(self.rows.words(row), key)
     }
 
     /// Adds a row for a key that has none. There must be room ([`Table::reserve`]).
     ///
     /// # Panics
     /// Beyond 2^32 - 2 rows, which no memory limit admits.
-    pub fn insert<'a>(&mut self, hash: u32, pieces: impl Iterator<Item = &'a [u8]> + Clone) -> u32 {
+    pub fn insert(&mut self, hash: u32, key: SoughtKey<'_>) -> u32 {
         let row = self.rows.len();
         assert!(row < NONE - 1, "a table of 2^32 rows");
         let mask = self.slots.len() - 1;
@@ -193,7 +181,7 @@ impl Table {
         }
         self.slots[at] = u64::from(row + 1) << 32 | u64::from(hash);
         let layout = &*self.layout;
-        let words = [layout.defined].into_iter().chain(self.keys.push(pieces));
+        let words = [layout.defined].into_iter().chain(self.keys.push(key));
         self.rows.push(NewRow {
             words: words.chain(std::iter::repeat(0)),
             uniques: layout.uniques.iter().map(|&(f, log2m)| Unique::with_family(f, log2m)),
@@ -287,17 +275,16 @@ mod tests {
         for (i, key) in keys.iter().enumerate() {
             table.reserve(1);
             // All hashes collide in three values.
-            assert_eq!(table.find(i as u32 % 3, [key.as_slice()].into_iter()), None);
-            assert_eq!(table.insert(i as u32 % 3, [key.as_slice()].into_iter()), i as u32);
+            assert_eq!(table.find(i as u32 % 3, SoughtKey::new(key)), None);
+            assert_eq!(table.insert(i as u32 % 3, SoughtKey::new(key)), i as u32);
             if i > 200 {
                 continue;
             }
             for (j, key) in keys[..=i].iter().enumerate() {
-                let pieces = [&key[..2], &key[2..]].into_iter();
-                assert_eq!(table.find(j as u32 % 3, pieces), Some(j as u32));
+                assert_eq!(table.find(j as u32 % 3, SoughtKey::new(key)), Some(j as u32));
             }
         }
-        assert_eq!(table.find(0, [&keys[0][..3]].into_iter()), None);
+        assert_eq!(table.find(0, SoughtKey::new(&keys[0][..3])), None);
         assert_eq!(table.key(2999), keys[2999]);
         assert!(table.bytes() > 3000 * 24);
     }
@@ -306,8 +293,7 @@ mod tests {
     fn epochs_tell_what_changed() {
         let mut table = table();
         table.reserve(2);
-        let (a, b) =
-            (table.insert(1, [&b"a"[..]].into_iter()), table.insert(2, [&b"b"[..]].into_iter()));
+        let (a, b) = (table.insert(1, SoughtKey::new(b"a")), table.insert(2, SoughtKey::new(b"b")));
         table.touch(a);
         table.touch(a);
         assert_eq!(table.take_dirty(), (vec![a], 1));

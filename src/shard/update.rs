@@ -13,9 +13,10 @@ use sketches::sum::{self, Units};
 use sketches::theta::Mark;
 
 use super::cut::Watchers;
+use super::keys::SoughtKey;
 use super::table::{NONE, Table};
 use crate::event::{Bitmap, Column, Value, Values};
-use crate::partition::{Inputs, Number, Prepared, RowUpdate, SummaryPlan, UpdateKind, Work};
+use crate::partition::{Inputs, Number, Prepared, RouteRows, SummaryPlan, UpdateKind, Work};
 use crate::row::RowMut;
 use crate::row::buffer::Gathered;
 use crate::row::layout::{MARK_WORD, Place, Slot};
@@ -40,41 +41,41 @@ pub fn apply(
     table: &mut Table,
     plan: &SummaryPlan,
     work: &Work,
-    rows: &[RowUpdate],
+    rows: RouteRows<'_>,
     watchers: &mut Watchers<'_>,
 ) {
     let counters = Counters::new(table, plan, work);
     let inputs = &work.prepared.inputs[plan.inputs];
     let mut gathered = [Gathered::new(table.layout.form), Gathered::new(table.layout.form)];
     let mut under_way = [[Hit::default(); CHUNK]; STAGES];
-    for step in 0..rows.len().div_ceil(CHUNK) + STAGES - 1 {
-        // The chunk that is at a stage, if any is.
+    for step in 0..rows.updates.len().div_ceil(CHUNK) + STAGES - 1 {
+        // The chunk that is at a stage, if any is: its place among those under way, and its rows.
         let at_stage = |stage: usize| {
             let chunk = step.checked_sub(stage)?;
             let start = chunk * CHUNK;
-            let updates = &rows[start.min(rows.len())..(start + CHUNK).min(rows.len())];
-            (!updates.is_empty()).then_some((chunk % STAGES, updates))
+            let end = (start + CHUNK).min(rows.updates.len());
+            (start < end).then_some((chunk % STAGES, start..end))
         };
-        if let Some((_, updates)) = at_stage(0) {
-            updates.iter().for_each(|update| table.fetch_slot(update.hash));
+        if let Some((_, places)) = at_stage(0) {
+            rows.updates[places].iter().for_each(|update| table.fetch_slot(update.hash));
         }
-        if let Some((chunk, updates)) = at_stage(1) {
-            for (hit, update) in under_way[chunk].iter_mut().zip(updates) {
+        if let Some((chunk, places)) = at_stage(1) {
+            for (hit, update) in under_way[chunk].iter_mut().zip(&rows.updates[places]) {
                 let events = &work.events[update.start as usize..][..update.events as usize];
                 *hit = Hit { row: table.candidate(update.hash), events };
             }
         }
-        if let Some((chunk, updates)) = at_stage(2) {
-            let hits = &mut under_way[chunk][..updates.len()];
-            find_rows(table, plan, work, updates, hits);
+        if let Some((chunk, places)) = at_stage(2) {
+            let hits = &mut under_way[chunk][..places.len()];
+            find_rows(table, rows, places.start, hits);
             if !watchers.is_empty() {
                 hits.iter().for_each(|hit| watchers.before_change(table, hit.row));
             }
             counters.update(table, hits);
             fetch_sketches(table, hits);
         }
-        if let Some((chunk, updates)) = at_stage(3) {
-            let hits = &under_way[chunk][..updates.len()];
+        if let Some((chunk, places)) = at_stage(3) {
+            let hits = &under_way[chunk][..places.len()];
             for (aggregate, update) in plan.updates.iter().enumerate() {
                 let seen = Seen { hits, selected: selected(work, update.selection) };
                 update_all(table, aggregate, update.kind, work, seen);
@@ -84,24 +85,16 @@ pub fn apply(
     }
 }
 
-/// Finds or makes the row of each update.
-fn find_rows(
-    table: &mut Table,
-    plan: &SummaryPlan,
-    work: &Work,
-    updates: &[RowUpdate],
-    hits: &mut [Hit<'_>],
-) {
-    table.reserve(updates.len());
-    for (hit, update) in hits.iter_mut().zip(updates) {
-        let first = usize::from(hit.events[0]);
-        let dimensions = &work.prepared.dimensions;
-        let pieces = plan.dimensions.iter().map(|&slot| dimensions[slot].piece(first));
-        if hit.row == NONE || !table.has_key(hit.row, pieces.clone()) {
+/// Finds or makes the rows of the updates from `start` on.
+fn find_rows(table: &mut Table, rows: RouteRows<'_>, start: usize, hits: &mut [Hit<'_>]) {
+    table.reserve(hits.len());
+    for (at, hit) in (start..).zip(hits) {
+        let (packed, long) = rows.key(at);
+        let key = SoughtKey::packed(packed, long);
+        if hit.row == NONE || !table.has_key(hit.row, key) {
             // A new key, or a neighbour with equal hash.
-            hit.row = table
-                .find(update.hash, pieces.clone())
-                .unwrap_or_else(|| table.insert(update.hash, pieces));
+            let hash = rows.updates[at].hash;
+            hit.row = table.find(hash, key).unwrap_or_else(|| table.insert(hash, key));
         }
     }
 }

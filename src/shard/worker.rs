@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
 
 use super::checkpoint::{CheckpointJob, CheckpointOrder, Piece, TableReport};
 use super::cut::{Part, Scan, Watchers};
+use super::keys::SoughtKey;
 use super::table::Table;
 use super::update;
 use crate::limits;
@@ -225,8 +226,9 @@ impl Worker {
             table.last_batch = self.batches;
             let (before, rows) = (table.bytes(), table.len());
             let mut watchers = Watchers::new(id, &mut self.scans, self.checkpoint.as_mut());
-            let updates = &route.rows[update.rows.clone()];
-            update::apply(table, &self.plan.summaries[id.summary], work, updates, &mut watchers);
+            let summary = &self.plan.summaries[id.summary];
+            let updates = route.rows(update.rows.clone());
+            update::apply(table, summary, work, updates, &mut watchers);
             self.bytes += table.bytes() as i64 - before as i64;
             self.metrics.shards[self.shard].rows.add(i64::from(table.len() - rows));
         }
@@ -241,7 +243,7 @@ impl Worker {
         let rows_before = table.len();
         for loaded in rows {
             table.reserve(1);
-            let row = table.insert(loaded.hash, std::iter::once(loaded.key.as_slice()));
+            let row = table.insert(loaded.hash, SoughtKey::new(&loaded.key));
             let fresh = table.row(row).heap_bytes();
             let mut view = table.row_mut(row);
             // What the stored row does not have began after it was made: null, not zero.
