@@ -7,7 +7,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use sketches::quantile::{Bin, Mapping, Quantile};
+use sketches::quantile::{Mapping, Quantile, Sample};
 use sketches::unique::{Coupon, Unique, insert_batch};
 
 /// Operations that are timed together.
