@@ -24,13 +24,13 @@ pub fn prefetch_pair<T: ?Sized>(item: &T) {
     ask(first.wrapping_add(LINE));
 }
 
-/// Asks for all lines of `item`, at most sixteen.
+/// Asks for the lines of `item`, from the first on as many as can be under way at once.
 #[inline(always)]
 pub fn prefetch_all<T: ?Sized>(item: &T) {
     prefetch_bytes(std::ptr::from_ref(item).cast(), size_of_val(item));
 }
 
-/// Asks for the lines of so many bytes, at most sixteen.
+/// Asks for the lines of so many bytes, at most `MOST_LINES`.
 #[inline(always)]
 pub(crate) fn prefetch_bytes(first: *const i8, bytes: usize) {
     let lines = bytes.div_ceil(LINE).min(MOST_LINES);
