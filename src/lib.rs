@@ -16,13 +16,14 @@
 //!    events: a [`partition::Work`].
 //! 5. [`sequencer::Days::touch`] notes the days that change, and the work goes to every shard as
 //!    [`shard::Command::Work`]. A full queue waits, and so do the senders.
-//! 6. [`shard::Worker::run`] has [`shard::update::apply`] find or make each row of its keys in a
+//! 6. [`shard::Worker::obey`] has [`shard::update::apply`] find or make each row of its keys in a
 //!    [`shard::table::Table`] and update its states, which lie as [`row::Layout`] says.
 //! 7. Every few seconds the sequencer sends [`shard::Command::Checkpoint`]. Each shard hands its
 //!    changed rows over as [`shard::Piece`]s, and [`store::StoreWriter::run`] brings them into the
 //!    store together with the position that they stand for, all or nothing.
 //! 8. A question comes to [`serve::Responder::respond`]. [`query::Engine::answer`] sends it behind
-//!    every event accepted so far as [`sequencer::Request::Ask`]; each shard folds its rows as of
+//!    every event accepted so far as [`sequencer::Request::Ask`], but for a key that can be
+//!    [looked up](`shard::Door::look_up`) at once; each shard folds its rows as of
 //!    that moment ([`shard::cut::Scan`]), the engine folds stored rows of
 //!    [`store::Reader::rows`] into the same [`row::Groups`], and [`output::Finisher::cell`] makes
 //!    the numbers of them.

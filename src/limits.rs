@@ -37,6 +37,12 @@ pub const ASK_QUEUE: usize = 256;
 /// at once keeps others waiting for few answers.
 pub const QUESTION_QUEUE: usize = 8;
 
+/// Length of a question that the thread of the socket answers itself, where it is for single keys.
+pub const AT_ONCE_BYTES: usize = 4096;
+
+/// Keys of such a question.
+pub const AT_ONCE_KEYS: usize = 16;
+
 /// Questions that wait to have a day published; one more is refused.
 pub const EXPORT_QUEUE: usize = 16;
 

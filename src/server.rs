@@ -1,8 +1,8 @@
 //! The wiring: makes the rooms, connects them with bounded channels, starts their threads
 //! from back to front and stops them from front to back. The only place that sees them all.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use crate::output::Finisher;
 use crate::partition::Plan;
 use crate::query::Engine;
 use crate::row::Layout;
-use crate::sequencer::{Days, Parts, Request, Sequencer};
+use crate::sequencer::{Days, Parts, Request, Sequencer, Watermark};
 use crate::serve::{QuerySocket, Responder};
-use crate::shard::{Command, Piece, ShardQuestion, Worker};
+use crate::shard::{self, Asked, Command, Door, Piece, Worker};
 use crate::snapshot::{ExportRequest, Exporter, Origin, Publisher, publisher};
 use crate::store::{Registry, Store, StoreWriter};
 
@@ -74,7 +74,7 @@ type Ends<T> = (Sender<T>, Receiver<T>);
 /// Both ends of the channels between the threads.
 struct Channels {
     commands: Vec<Ends<Command>>,
-    asks: Vec<Ends<Arc<ShardQuestion>>>,
+    asks: Vec<Ends<Asked>>,
     pieces: Ends<Piece>,
     requests: Ends<Request>,
     exports: Ends<ExportRequest>,
@@ -148,6 +148,7 @@ impl Server {
             writer.run(&orders_in, &pieces_in, &results_out, || notify.wake());
         })?;
         let mut shards = Vec::with_capacity(config.shards);
+        let mut doors = Vec::with_capacity(config.shards);
         for shard in 0..config.shards {
             let worker = Worker::new(
                 shard,
@@ -155,18 +156,22 @@ impl Server {
                 layouts.clone(),
                 numbers.clone(),
                 Arc::clone(&metrics),
-                channels.pieces.0.clone(),
                 position.sequence,
             );
-            let (commands_in, asks_in) =
-                (channels.commands[shard].1.clone(), channels.asks[shard].1.clone());
+            let worker = Arc::new(Mutex::new(worker));
+            doors.push(Door::new(Arc::clone(&worker), channels.asks[shard].0.clone()));
+            let ends = shard::run::Ends {
+                commands_in: channels.commands[shard].1.clone(),
+                asks_in: channels.asks[shard].1.clone(),
+                pieces_out: channels.pieces.0.clone(),
+            };
+            let metrics = Arc::clone(&metrics);
             shards.push(spawn(&format!("shard-{shard}"), move || {
-                worker.run(&commands_in, &asks_in)
+                shard::run::run(&worker, &ends, &metrics.shards[shard]);
             })?);
         }
         // Each end is where it is used, so that a shard that fails is noticed by who sends to it.
         let commands_out: Vec<_> = channels.commands.into_iter().map(|(out, _)| out).collect();
-        let asks_out = channels.asks.iter().map(|(out, _)| out.clone()).collect();
         warm::load_newest_days(
             &config,
             &layouts,
@@ -177,6 +182,16 @@ impl Server {
             &commands_out,
         )
         .map_err(fail)?;
+        // From here on, whoever asks a shard directly overtakes nothing that was loaded.
+        let (loaded, all_loaded) = bounded(config.shards);
+        for command in &commands_out {
+            command.send(Command::Loaded(loaded.clone())).map_err(fail)?;
+        }
+        drop(loaded);
+        if all_loaded.iter().count() < config.shards {
+            return Err(ServerError("a shard failed while days were loaded: see the log".into()));
+        }
+        let watermark = Arc::new(Watermark::new(position.sequence));
 
         let pending = days.pending();
         // Last of what can fail: the registry of a server that did not start must not know of
@@ -202,6 +217,7 @@ impl Server {
             requests_in: channels.requests.1,
             orders_out,
             results_in,
+            watermark: Arc::clone(&watermark),
             metrics: Arc::clone(&metrics),
             stop: Arc::clone(&stop_ingest),
             fingerprint: config.schema.fingerprint(),
@@ -224,8 +240,9 @@ impl Server {
             store,
             requests_out: channels.requests.0,
             waker,
-            asks_out,
+            shards: doors,
             residences,
+            watermark,
             metrics,
             clock,
             stop: Arc::clone(&stop_answers),

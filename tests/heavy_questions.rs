@@ -59,7 +59,8 @@ fn a_stop_ends_a_question_that_is_being_answered() {
     // A shard that never answers.
     let mut engine = server.server().responder().engine.clone();
     let (ask, _asks) = crossbeam_channel::bounded(1);
-    engine.asks_out = vec![ask];
+    engine.shards[0].asks_out = ask;
+    engine.shards.truncate(1);
     let question =
         Question { summary: Some("pages".into()), fresh: Some(false), ..Question::default() };
     let asking =

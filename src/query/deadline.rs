@@ -7,14 +7,10 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender};
 
 use super::reply::Failure;
 use crate::clock::Stopwatch;
-use crate::shard::ShardAnswer;
 use crate::store::Database;
 
 /// Longest time between two looks at whether the server is stopping.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// The shards' answers to one question, one of each.
-pub(super) type Answers = Receiver<Option<ShardAnswer>>;
 
 /// How long an answer may take: so long, but no longer than the server runs.
 pub(super) struct Deadline<'a> {
@@ -50,11 +46,11 @@ impl Deadline<'_> {
     }
 
     /// Waits for the answer of a shard, but not while `database` is closing.
-    pub(super) fn receive(
+    pub(super) fn receive<T>(
         &self,
-        answers: &Answers,
+        answers: &Receiver<T>,
         database: &Database,
-    ) -> Result<Option<ShardAnswer>, Failure> {
+    ) -> Result<T, Failure> {
         loop {
             let left = self.limit.saturating_sub(self.watch.elapsed());
             match answers.recv_timeout(left.min(LOOK_EVERY)) {

@@ -1,20 +1,15 @@
-//! Answers questions: the live part from the shards, the stored part from the store, both
-//! as of one cut, folded into the same groups.
-//!
-//! First a view of the store is taken, then the shards are asked for everything that this
-//! view does not hold. Where a checkpoint came in between, the shards no longer have that,
-//! say so, and the question starts over with a newer view. So it does where the store is being
-//! opened anew, which waits until nobody has a view of it any more.
+//! Answers questions: has rows gathered and folded into groups, and makes cells of them, in order,
+//! with totals.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use serde_json::Value;
 
-use super::deadline::{Answers, Deadline};
 use super::folded::all_folded;
+use super::gather::{Gathered, Terms};
 use super::plan::{Column, QuestionPlan, distinct_columns};
 use super::reply::{Answer, Failure};
 use super::request::Question;
@@ -24,17 +19,11 @@ use crate::ingest::socket::Waker;
 use crate::key::{KeyValue, take_piece};
 use crate::metrics::Metrics;
 use crate::output::{Cell, Finisher, key_cell};
-use crate::partition::{Plan, plan::shard_of};
+use crate::partition::Plan;
 use crate::row::{GroupKey, Groups, Layout, State};
-use crate::sequencer::{Request, Residences};
-use crate::shard::{ShardQuestion, TableId};
-use crate::store::{Database, Reader, Registry, Store, StoreError};
-
-/// Times that a question starts over before it gives up.
-const MAX_STARTS: usize = 20;
-
-/// Stored rows between two looks at the time.
-const CHECK_EVERY: u64 = 1024;
+use crate::sequencer::{Request, Residences, Watermark};
+use crate::shard::Door;
+use crate::store::{Registry, Store, StoreError};
 
 /// What answers questions; one per thread is cheap, all share the same parts.
 #[derive(Clone)]
@@ -55,31 +44,18 @@ pub struct Engine {
     pub requests_out: Sender<Request>,
     /// Wakes the sequencer.
     pub waker: Waker,
-    /// To the shards' side doors.
-    pub asks_out: Vec<Sender<Arc<ShardQuestion>>>,
+    /// To the shards.
+    pub shards: Vec<Door>,
     /// Where the rows of days are.
     pub residences: Residences,
+    /// Which events were accepted.
+    pub watermark: Arc<Watermark>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// For `as_of`.
     pub clock: Clock,
     /// Set when no question is answered any more.
     pub stop: Arc<AtomicBool>,
-}
-
-/// What is left to one of several questions.
-struct Budget<'a> {
-    /// Rows that those before it have read.
-    scanned: u64,
-    deadline: &'a Deadline<'a>,
-}
-
-/// When something was gathered, and of which events.
-pub(super) struct Gathered {
-    /// Microseconds since 1970.
-    pub as_of_us: i64,
-    /// Sequence number after the last event.
-    pub sequence: u64,
 }
 
 impl From<StoreError> for Failure {
@@ -95,11 +71,28 @@ impl Engine {
     /// Why there is no answer.
     pub fn answer(&self, question: &Question, asked: Stopwatch) -> Result<Answer, Failure> {
         let plan = self.plan(question)?;
-        let (mut groups, gathered) =
-            self.gather_all(std::slice::from_ref(&plan), question, asked)?;
-        let mut answer = self.finish(&plan, groups.remove(0));
-        (answer.as_of_us, answer.events) = (gathered.as_of_us, gathered.sequence);
-        Ok(answer)
+        let terms = self.terms(question, asked);
+        let (mut groups, gathered) = self.gather_all(std::slice::from_ref(&plan), &terms)?;
+        Ok(self.finish(&plan, groups.remove(0), &gathered))
+    }
+
+    /// Answers a question for few single keys, if that takes no waiting and nothing is wrong.
+    pub fn answer_at_once(&self, question: &Question) -> Option<Answer> {
+        let Question { set, get, export, min_events, timeout_ms, .. } = question;
+        let is_usual = set.is_none()
+            && export.is_none()
+            && get.as_deref() != Some("stats")
+            && min_events.is_none()
+            && timeout_ms.is_none();
+        let plan = is_usual.then(|| self.plan(question))?.ok()?;
+        let (groups, gathered) = self.gather_at_once(&plan, question.is_fresh())?;
+        Some(self.finish(&plan, groups, &gathered))
+    }
+
+    /// On which terms a question, which was asked at `asked`, is answered.
+    pub(super) fn terms(&self, question: &Question, asked: Stopwatch) -> Terms {
+        let (fresh, min_events) = (question.is_fresh(), question.min_events);
+        Terms { fresh, min_events, limit: self.time_limit(question), asked }
     }
 
     /// What a question means.
@@ -108,37 +101,6 @@ impl Engine {
     /// What is wrong with it.
     pub fn plan(&self, question: &Question) -> Result<QuestionPlan, Failure> {
         QuestionPlan::new(question, &self.config.schema, self.config.query.max_rows)
-    }
-
-    /// Folds the rows of each plan, all as of one cut, as soon and as long as `question` says,
-    /// which was asked at `asked`.
-    pub(super) fn gather_all(
-        &self,
-        plans: &[QuestionPlan],
-        question: &Question,
-        asked: Stopwatch,
-    ) -> Result<(Vec<Groups>, Gathered), Failure> {
-        let limit = self.time_limit(question);
-        let deadline = Deadline { watch: asked, limit, stop: &self.stop };
-        let (visible, wanted) = (self.visible(question.is_fresh()), question.min_events);
-        if let Some(wanted) = wanted.filter(|&wanted| visible < wanted) {
-            let message = format!("{visible} of {wanted} events within {limit:?}");
-            return Err(Failure::new("timeout", message, "ask for fewer, or raise timeout_ms"));
-        }
-        for _ in 0..MAX_STARTS {
-            deadline.check()?;
-            let as_of_us = self.clock.now_us();
-            let database = self.store.database()?;
-            match self.gather(&database, plans, question, &deadline) {
-                Ok(Some((groups, sequence))) => {
-                    return Ok((groups, Gathered { as_of_us, sequence }));
-                }
-                Ok(None) => {}
-                Err(_) if database.is_closing() => {}
-                Err(failure) => return Err(failure),
-            }
-        }
-        Err(Failure::new("busy", "checkpoints kept coming in between", "ask again"))
     }
 
     /// All counters, as of every event accepted so far.
@@ -164,10 +126,7 @@ impl Engine {
 
     /// Events that a question would see: those of the open batch only if it is fresh.
     pub fn visible(&self, fresh: bool) -> u64 {
-        // In this order: the open batch is emptied before its events are accepted.
-        let accepted = self.metrics.sequence.get();
-        let open = if fresh { self.metrics.open_batch_events.get() } else { 0 };
-        u64::try_from(accepted + open).unwrap_or(0)
+        if fresh { self.watermark.accepted() } else { self.watermark.sent() }
     }
 
     /// How long a question may take.
@@ -177,200 +136,20 @@ impl Engine {
         question.timeout_ms.map(Duration::from_millis).map_or(most, |asked| asked.min(most))
     }
 
-    /// Folds live and stored rows, per plan. None: start over.
-    fn gather(
-        &self,
-        database: &Database,
-        plans: &[QuestionPlan],
-        question: &Question,
-        deadline: &Deadline<'_>,
-    ) -> Result<Option<(Vec<Groups>, u64)>, Failure> {
-        // The order matters: the view of the store, then where days are, then the shards.
-        let reader = database.reader()?;
-        let checkpoint = reader.position.checkpoint;
-        let stored = plans
-            .iter()
-            .map(|plan| self.stored_days(&reader, plan))
-            .collect::<Result<Vec<_>, Failure>>()?;
-        let (cancel, answers) = self.ask_shards(plans, checkpoint, question, deadline)?;
-        let (mut all, mut sequence, mut scanned) = (Vec::with_capacity(plans.len()), u64::MAX, 0);
-        for ((plan, stored), answers) in plans.iter().zip(stored).zip(answers) {
-            let layout = Arc::clone(&self.layouts[plan.summary]);
-            let mut groups = Groups::new(layout, Arc::clone(&plan.grouping));
-            let budget = Budget { scanned, deadline };
-            self.fold_stored(&reader, plan, &stored, &mut groups, &budget)?;
-            let mut of_shards = Vec::with_capacity(self.asks_out.len());
-            for _ in 0..self.asks_out.len() {
-                let Some(answer) = deadline.receive(&answers, database)? else { return Ok(None) };
-                of_shards.push(answer);
-            }
-            // The most frequent values depend on the order, which should not be that of arrival.
-            of_shards.sort_unstable_by_key(|answer| answer.shard);
-            for answer in of_shards {
-                sequence = sequence.min(answer.sequence);
-                groups.merge(answer.groups);
-            }
-            self.check_limits(&groups, scanned)?;
-            scanned += groups.visited();
-            all.push(groups);
-        }
-        drop(cancel);
-        Ok(Some((all, sequence)))
-    }
-
-    /// The days of which the store is read.
-    fn stored_days(&self, reader: &Reader<'_>, plan: &QuestionPlan) -> Result<Vec<i32>, Failure> {
-        let checkpoint = reader.position.checkpoint;
-        let mut days = reader.days(self.number(plan), plan.days.0, plan.days.1)?;
-        days.retain(|&day| {
-            self.residences.reads_store(TableId { summary: plan.summary, day }, checkpoint)
-        });
-        Ok(days)
-    }
-
-    /// The permanent number of the summary that is asked.
-    fn number(&self, plan: &QuestionPlan) -> u32 {
-        let name = &self.config.schema.summaries[plan.summary].name;
-        self.registry.summary(name).map_or(0, |s| s.number)
-    }
-
-    /// An error where there are too many groups, or too many rows together with those that
-    /// were `scanned` before.
-    fn check_limits(&self, groups: &Groups, scanned: u64) -> Result<(), Failure> {
-        if groups.is_overfull() {
-            let message = format!("more than {} groups", self.config.query.max_rows);
-            return Err(Failure::new(
-                "too_many_rows",
-                message,
-                "group by fewer dimensions or narrow where",
-            ));
-        }
-        if scanned + groups.visited() > self.config.query.max_scan {
-            let message = format!("more than {} rows would be read", self.config.query.max_scan);
-            return Err(Failure::new(
-                "too_much_scan",
-                message,
-                "ask for fewer days, or for single keys",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Asks the shards what the store, as of checkpoint `stored`, does not hold; gives the
-    /// answers per plan.
-    fn ask_shards(
-        &self,
-        plans: &[QuestionPlan],
-        stored: u64,
-        question: &Question,
-        deadline: &Deadline<'_>,
-    ) -> Result<(CancelOnDrop, Vec<Answers>), Failure> {
-        let cancelled = Arc::new(AtomicBool::new(false));
-        let ask = |plan: &QuestionPlan| {
-            let (reply, answers) = bounded(self.asks_out.len());
-            let question = ShardQuestion {
-                summary: plan.summary,
-                days: plan.days,
-                points: plan.points.as_ref().map(|points| self.route_points(points)),
-                grouping: Arc::clone(&plan.grouping),
-                layout: Arc::clone(&self.layouts[plan.summary]),
-                stored,
-                reply,
-                cancelled: Arc::clone(&cancelled),
-            };
-            (Arc::new(question), answers)
-        };
-        // The questions themselves go: only the shards may keep the other ends of `answers`.
-        let (questions, answers): (Vec<_>, Vec<_>) = plans.iter().map(ask).unzip();
-        // Who asks at the side door may overtake events that the shards were given.
-        let fresh = question.is_fresh();
-        if fresh || question.min_events.is_some() {
-            deadline.send(&self.requests_out, Request::Ask { questions, flush: fresh })?;
-            self.waker.wake();
-        } else {
-            for question in questions {
-                for ask in &self.asks_out {
-                    deadline.send(ask, Arc::clone(&question))?;
-                }
-            }
-        }
-        Ok((CancelOnDrop(cancelled), answers))
-    }
-
-    /// Sorts single keys by the shard that owns them.
-    fn route_points(&self, points: &[Vec<KeyValue>]) -> Vec<Vec<(u32, Vec<u8>)>> {
-        let mut routed = vec![Vec::new(); self.asks_out.len()];
-        for point in points {
-            let mut key = Vec::new();
-            let mut hashes = Vec::with_capacity(point.len());
-            for value in point {
-                let start = key.len();
-                value.push(&mut key);
-                hashes.push(self.plan.hash_piece(&key[start..]));
-            }
-            let hash = Plan::hash_key(hashes.into_iter());
-            routed[shard_of(hash, self.asks_out.len())].push((hash as u32, key));
-        }
-        routed
-    }
-
-    /// Folds the rows of days that are read from the store.
-    fn fold_stored(
-        &self,
-        reader: &Reader<'_>,
-        plan: &QuestionPlan,
-        days: &[i32],
-        groups: &mut Groups,
-        budget: &Budget<'_>,
-    ) -> Result<(), Failure> {
-        let damaged = |e: String| {
-            Failure::new("store", format!("a stored row is damaged: {e}"), "see the log")
-        };
-        let number = self.number(plan);
-        if let Some(points) = &plan.points {
-            for (&day, point) in days.iter().flat_map(|day| points.iter().map(move |p| (day, p))) {
-                budget.deadline.check()?;
-                let mut key = Vec::new();
-                point.iter().for_each(|value| value.push(&mut key));
-                if let Some(row) = reader.row(number, day, &key)? {
-                    groups.fold_stored(&key, day, &row).map_err(damaged)?;
-                }
-            }
-            return Ok(());
-        }
-        let mut leading = Vec::new();
-        plan.leading.iter().for_each(|value| value.push(&mut leading));
-        for &day in days {
-            let mut rows = reader.rows(number, day, &leading);
-            let mut count = 0u64;
-            while let Some((key, row)) = rows.next()? {
-                groups.fold_stored(key, day, row).map_err(damaged)?;
-                count += 1;
-                if count.is_multiple_of(CHECK_EVERY) {
-                    self.check_limits(groups, budget.scanned)?;
-                    budget.deadline.check()?;
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// From groups to rows of cells, in order, with totals and bounds.
-    fn finish(&self, plan: &QuestionPlan, groups: Groups) -> Answer {
+    fn finish(&self, plan: &QuestionPlan, groups: Groups, gathered: &Gathered) -> Answer {
         let summary = &self.config.schema.summaries[plan.summary];
         let layout = &self.layouts[plan.summary];
-        let mut totals = groups.total();
+        // Without dimensions there is one row at most, and that is the total.
+        let is_total = plan.grouping.by.is_empty();
+        let mut totals = if is_total { Vec::new() } else { groups.total() };
         let nothing = groups.rows() == 0;
         let mut sorted = groups.into_sorted();
         // Where no key was seen, counts are zero and not unknown.
         if nothing {
-            let zero = |states: &mut Vec<Option<State>>| {
-                for (state, &aggregate) in states.iter_mut().zip(&plan.grouping.aggregates) {
-                    *state = layout.zero(aggregate);
-                }
-            };
-            zero(&mut totals);
-            if plan.grouping.by.is_empty() {
+            let zero = |&aggregate| layout.zero(aggregate);
+            totals = plan.grouping.aggregates.iter().map(zero).collect();
+            if is_total {
                 sorted.push((Box::default(), totals.clone()));
             }
         }
@@ -395,6 +174,11 @@ impl Engine {
             .map(|at| &sorted[at])
             .map(|(key, states)| (self.cells(plan, &plan.columns, Some(key), states), states))
             .collect();
+        let total_states = if is_total { &sorted[0].1 } else { &totals };
+        let totals = match rows.first() {
+            Some((cells, _)) if is_total => cells.clone(),
+            _ => self.cells(plan, &plan.columns, None, total_states),
+        };
         let bounds = distinct_columns(plan, summary).map(|(name, aggregate)| {
             let at = plan.grouping.aggregates.iter().position(|&a| a == aggregate);
             let of_row = |states: &Vec<Option<State>>| {
@@ -405,13 +189,13 @@ impl Engine {
         });
         Answer {
             bounds: bounds.collect(),
-            folded: all_folded(plan, summary, rows.iter().map(|(_, states)| *states), &totals),
+            folded: all_folded(plan, summary, rows.iter().map(|(_, states)| *states), total_states),
             columns: plan.columns.iter().map(|(name, _)| name.clone()).collect(),
-            totals: self.cells(plan, &plan.columns, None, &totals),
+            totals,
             since: self.since(plan),
             rows: rows.into_iter().map(|(cells, _)| cells).collect(),
-            as_of_us: 0,
-            events: 0,
+            as_of_us: gathered.as_of_us,
+            events: gathered.sequence,
         }
     }
 
@@ -456,14 +240,5 @@ impl Engine {
             .filter(|(_, registered)| registered.since_us > 0)
             .map(|(name, registered)| (name.clone(), registered.since_us))
             .collect()
-    }
-}
-
-/// Tells the shards that nobody waits any more.
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }

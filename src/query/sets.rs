@@ -44,7 +44,7 @@ impl Engine {
         asked: Stopwatch,
     ) -> Result<SetAnswer, Failure> {
         let plans = self.plan_set(question, set)?;
-        let (groups, gathered) = self.gather_all(&plans, question, asked)?;
+        let (groups, gathered) = self.gather_all(&plans, &self.terms(question, asked))?;
         let audiences: Vec<Audience> = groups.iter().map(audience).collect();
         let (and, rest) = audiences.split_at(set.and.len());
         let (or, not) = rest.split_at(set.or.len());

@@ -10,6 +10,7 @@ mod arrivals;
 mod checkpoints;
 mod days;
 mod retention;
+mod watermark;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use crate::ingest::{DeadLetters, Decoder, Message, Progress, Reason};
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::partition::{Plan, Splitter, Work};
-use crate::shard::{Command, ShardQuestion, TableId};
+use crate::shard::{Asked, Command, Lookup, Lookups, ShardQuestion, TableId};
 use crate::store::records::Position;
 use crate::store::writer::WriteOrder;
 use crate::store::{CheckpointResult, Store};
@@ -35,6 +36,7 @@ use arrivals::Arrivals;
 use checkpoints::Checkpoints;
 
 pub use days::{Days, PendingDay, Residences};
+pub use watermark::Watermark;
 
 /// How a stop waits for senders to fall silent, and how long at most.
 const DRAIN_QUIET: Duration = Duration::from_millis(200);
@@ -46,12 +48,7 @@ const BURST: usize = 64;
 /// What other threads ask of the sequencer.
 pub enum Request {
     /// Send questions to the shards, all as of one cut.
-    Ask {
-        /// The questions.
-        questions: Vec<Arc<ShardQuestion>>,
-        /// Whether they see every event accepted so far, or only what the shards were given.
-        flush: bool,
-    },
+    Ask(Ask),
     /// Bring the store up to every event accepted so far.
     Checkpoint(Sender<Result<Position, String>>),
     /// Which days have changed since they were published?
@@ -62,6 +59,16 @@ pub enum Request {
     Refresh(Sender<()>),
     /// Let every shard stand still until the channel closes.
     Pause(ChannelReceiver<()>),
+}
+
+/// Questions for the shards.
+pub struct Ask {
+    /// Those to all shards.
+    pub questions: Vec<Arc<ShardQuestion>>,
+    /// Single keys.
+    pub lookups: Option<Arc<Lookups>>,
+    /// Whether they see every event accepted so far, or only what the shards were given.
+    pub flush: bool,
 }
 
 /// What the sequencer is made of.
@@ -90,6 +97,8 @@ pub struct Parts {
     pub orders_out: Sender<WriteOrder>,
     /// From the store's writer.
     pub results_in: ChannelReceiver<CheckpointResult>,
+    /// How many events there are.
+    pub watermark: Arc<Watermark>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// Set to stop.
@@ -109,6 +118,8 @@ pub struct Sequencer {
     /// Batches that shards may still be working on; done ones are used again.
     sent: VecDeque<Arc<Work>>,
     next_sequence: u64,
+    /// Questions that want the events of the open batch.
+    asks: Vec<Ask>,
     arrivals: Arrivals,
     zone: DayZone,
     /// The day on which everything that was old then had been deleted.
@@ -128,6 +139,7 @@ impl Sequencer {
             opened: Stopwatch::start(),
             sent: VecDeque::new(),
             next_sequence: position.sequence,
+            asks: Vec::new(),
             arrivals: Arrivals::new(parts.clock.clone(), position.arrival_us),
             checkpoints: Checkpoints::new(position.checkpoint, parts.config.checkpoint_interval_us),
             zone,
@@ -188,12 +200,18 @@ impl Sequencer {
         let elapsed = self.opened.elapsed();
         let is_done = |work: &Arc<Work>| Arc::strong_count(work) == 1;
         let shards_wait = || self.sent.back().is_none_or(is_done);
-        elapsed >= limits::BATCH_LINGER && shards_wait() || elapsed >= limits::BATCH_LONGEST
+        // Whoever asks for these events would not be answered sooner while shards are at work.
+        let is_wanted = elapsed >= limits::BATCH_LINGER || !self.asks.is_empty();
+        is_wanted && shards_wait() || elapsed >= limits::BATCH_LONGEST
     }
 
     fn wait(&mut self) {
         let linger_ms = limits::BATCH_LINGER.as_millis() as i64;
-        let timeout_ms = if self.open.batch.is_empty() { 50 } else { linger_ms };
+        let timeout_ms = match self.open.batch.is_empty() {
+            true => 50,
+            false if self.asks.is_empty() => linger_ms,
+            false => 1,
+        };
         let also_messages = !self.is_over_memory();
         self.parts.receiver.wait(&self.parts.wake_up, timeout_ms, also_messages);
     }
@@ -249,6 +267,7 @@ impl Sequencer {
             self.flush();
         }
         self.parts.metrics.open_batch_events.set(self.open.batch.len() as i64);
+        self.parts.watermark.accept(self.next_sequence + self.open.batch.len() as u64);
         if self.decoder.is_full(&self.open.batch) {
             self.flush();
         }
@@ -298,12 +317,13 @@ impl Sequencer {
             self.send(shard, Command::Work(Arc::clone(&work)));
         }
         self.sent.push_back(work);
+        self.parts.watermark.send(self.next_sequence);
         self.parts.metrics.batches.add(1);
         self.parts.metrics.events_accepted.add(events);
-        // In this order: who adds both must not count these events twice.
         self.parts.metrics.open_batch_events.set(0);
         self.parts.metrics.sequence.set(self.next_sequence as i64);
         self.open_batch();
+        self.ask_what_waited();
     }
 
     /// The memory of a batch that every shard is done with, or new memory.
@@ -338,16 +358,29 @@ impl Sequencer {
         (0..self.parts.commands_out.len()).for_each(|shard| self.send(shard, command()));
     }
 
+    /// Asks the shards what waited until they were sent the open batch.
+    fn ask_what_waited(&mut self) {
+        for ask in std::mem::take(&mut self.asks) {
+            self.ask(&ask);
+        }
+    }
+
+    fn ask(&self, Ask { questions, lookups, .. }: &Ask) {
+        for question in questions {
+            self.send_all(|| Command::Ask(Asked::Scan(Arc::clone(question))));
+        }
+        if let Some(lookups) = lookups {
+            let asked = |(_, lookups): &(usize, &Vec<Lookup>)| !lookups.is_empty();
+            for (shard, _) in lookups.shards.iter().enumerate().filter(asked) {
+                self.send(shard, Command::Ask(Asked::LookUp(Arc::clone(lookups))));
+            }
+        }
+    }
+
     fn obey(&mut self, request: Request) {
         match request {
-            Request::Ask { questions, flush } => {
-                if flush {
-                    self.flush();
-                }
-                for question in questions {
-                    self.send_all(|| Command::Ask(Arc::clone(&question)));
-                }
-            }
+            Request::Ask(ask) if ask.flush && !self.open.batch.is_empty() => self.asks.push(ask),
+            Request::Ask(ask) => self.ask(&ask),
             Request::Checkpoint(reply) => {
                 self.checkpoints.wait_for_next(reply);
                 self.start_checkpoint();

@@ -1,5 +1,5 @@
 //! The question socket: a ZeroMQ ROUTER, so that REQ and DEALER clients both work. One
-//! thread owns the socket, a few others answer. It takes a question only while there is
+//! thread owns the socket, a few others answer what it cannot answer at once. It takes a question only while there is
 //! room for one, so that the rest waits with its sender. What a client cannot be sent because
 //! it does not read waits in the [`Outbox`].
 
@@ -30,6 +30,9 @@ struct Waiting {
 
 /// How often waiting questions and answers are looked at, in milliseconds.
 const WAITING_POLL_MS: i64 = 2;
+
+/// Questions that are taken before answers, and the ends of connections, get their turn.
+const BURST: usize = 64;
 
 /// How long a stop waits for clients to take their answers, and then for the network to do so.
 const STOP_LINGER: Duration = Duration::from_secs(1);
@@ -179,21 +182,29 @@ impl QuerySocket {
             let _ = questions_out.send(Envelope { has_waited: true, ..question });
         }
         // For one from the outbox and a new one, so that neither kind waits for the other's end.
-        let has_room = room() >= 2;
-        if has_room {
+        let has_room = || room() >= 2;
+        let mut taken = 0;
+        while taken < BURST && has_room() {
             let (held, new) = (outbox.next_question(), self.receive());
-            let is_idle = held.is_none() && matches!(new, Heard::Nothing);
+            if held.is_none() && matches!(new, Heard::Nothing) {
+                break;
+            }
+            taken += 1;
             let new = match new {
-                Heard::Question(question) => Some(question),
+                Heard::Question(question) => outbox.admit(question),
                 Heard::Greeting | Heard::Nothing => None,
             };
-            let new = new.and_then(|question| outbox.admit(question));
             for question in held.into_iter().chain(new) {
-                let _ = questions_out.send(question);
+                if let Some(question) = self.answer_at_once(responder, question, outbox) {
+                    let _ = questions_out.send(question);
+                }
             }
-            if !is_idle {
-                return;
-            }
+        }
+        if taken > 0 {
+            return;
+        }
+        let has_room = has_room();
+        if has_room {
             self.clients.borrow_mut().forget_silent();
         }
         let mut items = vec![zmq::PollItem::from_fd(wake_up.fd(), zmq::POLLIN)];
@@ -206,6 +217,23 @@ impl QuerySocket {
         // An interrupted wait is a short wait.
         let _ = zmq::poll(&mut items, if nothing_waits { 50 } else { WAITING_POLL_MS });
         wake_up.drain();
+    }
+
+    /// Answers a question, or gives it back where that takes longer than to wake a worker for it.
+    /// It is a worker, too, who comes as far as what fails here, and says so.
+    fn answer_at_once(
+        &self,
+        responder: &Responder,
+        question: Envelope,
+        outbox: &mut Outbox,
+    ) -> Option<Envelope> {
+        match contained(|| responder.respond_at_once(&question.body)).ok().flatten() {
+            Some(body) => {
+                outbox.answer(Envelope { body, ..question }, |answer| self.send(answer));
+                None
+            }
+            None => Some(question),
+        }
     }
 
     /// Sends an answer, or keeps a question that waits.

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use super::checkpoint::CheckpointJob;
-use super::keys::SoughtKey;
+use super::question::{ShardAnswer, ShardQuestion};
 use super::table::Table;
-use super::worker::{ShardAnswer, ShardQuestion, TableId};
+use super::worker::TableId;
 use crate::event::Bitmap;
 use crate::limits;
 use crate::row::Groups;
@@ -52,13 +52,6 @@ impl Scan {
     ) -> Self {
         let groups = Groups::new(Arc::clone(&question.layout), Arc::clone(&question.grouping));
         Self { question, groups, parts, shard, sequence }
-    }
-
-    /// Looks up single keys at once instead of walking.
-    pub fn point(&mut self, table: &Table, id: TableId, hash: u32, key: &[u8]) {
-        if let Some(row) = table.find(hash, SoughtKey::new(key)) {
-            self.groups.fold_row(key, id.day, &table.row(row));
-        }
     }
 
     /// Whether nothing is left to read, or nobody waits for the answer.

@@ -1,18 +1,23 @@
-//! Shards: one thread each, owning the rows of the keys that hash to it. No lock is on the
-//! path of a row.
+//! Shards: one thread each, owning the rows of the keys that hash to it. One lock is taken for a
+//! batch, and none on the path of a row.
 //!
-//! [`table`] holds the rows of one summary and day ([`rows`], [`keys`]); [`update`] applies a batch's entries to
-//! it, in phases that fetch memory ahead; [`cut`] reads a table as of one moment while it
+//! [`table`] holds the rows of one summary and day ([`rows`], [`keys`]); [`update`] applies a
+//! batch's entries to it, in stages that fetch memory ahead; [`question`] is what is asked; [`cut`]
+//! reads a table as of one moment while it
 //! goes on changing, for questions and checkpoints; [`worker`] is the thread.
 
 pub mod arena;
 pub mod checkpoint;
 pub mod cut;
 pub mod keys;
+pub mod question;
 pub mod rows;
+pub mod run;
 pub mod table;
 pub mod update;
 pub mod worker;
 
 pub use checkpoint::{CheckpointOrder, Piece, TableReport};
-pub use worker::{Command, LoadedRow, ShardAnswer, ShardQuestion, TableId, Worker};
+pub use question::{Asked, Lookup, LookupAnswers, Lookups, ShardAnswer, ShardQuestion};
+pub use run::Door;
+pub use worker::{Command, LoadedRow, TableId, Worker};

@@ -1,22 +1,23 @@
-//! The thread of a shard: takes commands in order, and between them goes on with whatever
-//! is being read (questions, a checkpoint), one slice at a time.
+//! What a shard does: obeys commands in order, and between them goes on with whatever is being
+//! read (questions, a checkpoint), one slice at a time. It has no thread of its own: [`super::run`]
+//! turns it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use crossbeam_channel::{Receiver, Sender, TryRecvError, never, select};
+use crossbeam_channel::{Receiver, Sender};
 
 use super::checkpoint::{CheckpointJob, CheckpointOrder, Piece, TableReport};
 use super::cut::{Part, Scan, Watchers};
 use super::keys::SoughtKey;
+use super::question::{Asked, Lookup, LookupAnswers, Lookups, ShardQuestion};
 use super::table::Table;
 use super::update;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::partition::{Plan, Work};
 use crate::row::codec::StoredRow;
-use crate::row::{Grouping, Groups, Layout};
+use crate::row::{Groups, Layout};
 
 /// One summary's one day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,9 +33,11 @@ pub enum Command {
     /// A batch.
     Work(Arc<Work>),
     /// A question that sees everything sent before it.
-    Ask(Arc<ShardQuestion>),
+    Ask(Asked),
     /// Rows of a day that is loaded whole, before any event of it.
     Load(TableId, Vec<LoadedRow>),
+    /// Reply, when the rows that were sent before are in their tables.
+    Loaded(Sender<()>),
     /// A checkpoint: a cut between what was sent before and what is sent after.
     Checkpoint(Arc<CheckpointOrder>),
     /// The store holds a checkpoint.
@@ -57,46 +60,6 @@ pub struct LoadedRow {
     pub row: StoredRow,
 }
 
-/// A key that is looked up: the lower half of its hash, and its pieces.
-pub type Point = (u32, Vec<u8>);
-
-/// A question to the shards.
-pub struct ShardQuestion {
-    /// Place of the summary in the schema.
-    pub summary: usize,
-    /// First and last day.
-    pub days: (i32, i32),
-    /// Single keys to look up, with the lower halves of their hashes, per shard; none: walk.
-    pub points: Option<Vec<Vec<Point>>>,
-    /// What is folded.
-    pub grouping: Arc<Grouping>,
-    /// Layout of the summary's rows.
-    pub layout: Arc<Layout>,
-    /// Number of the checkpoint up to which the questioner reads the store itself.
-    pub stored: u64,
-    /// Where the answer goes; none says that the questioner's view of the store is too old.
-    pub reply: Sender<Option<ShardAnswer>>,
-    /// Set when nobody waits any more.
-    pub cancelled: Arc<AtomicBool>,
-}
-
-impl ShardQuestion {
-    /// Whether nobody waits any more.
-    pub fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
-    }
-}
-
-/// A shard's answer.
-pub struct ShardAnswer {
-    /// Whose it is.
-    pub shard: usize,
-    /// What was folded.
-    pub groups: Groups,
-    /// Sequence number after the last event that it covers.
-    pub sequence: u64,
-}
-
 /// A table that left the live ones and waits for the store.
 struct Detached {
     id: TableId,
@@ -114,10 +77,11 @@ pub struct Worker {
     layouts: Vec<Arc<Layout>>,
     summary_numbers: Vec<u32>,
     metrics: Arc<Metrics>,
-    pieces_out: Sender<Piece>,
     tables: HashMap<TableId, Table>,
     detached: Vec<Detached>,
     scans: Vec<Scan>,
+    /// Look-ups that want events which are still to come.
+    early: Vec<Arc<Lookups>>,
     checkpoint: Option<CheckpointJob>,
     unconfirmed: Option<CheckpointJob>,
     freed: u64,
@@ -136,7 +100,6 @@ impl Worker {
         layouts: Vec<Arc<Layout>>,
         summary_numbers: Vec<u32>,
         metrics: Arc<Metrics>,
-        pieces_out: Sender<Piece>,
         sequence: u64,
     ) -> Self {
         Self {
@@ -145,10 +108,10 @@ impl Worker {
             layouts,
             summary_numbers,
             metrics,
-            pieces_out,
             tables: HashMap::new(),
             detached: Vec::new(),
             scans: Vec::new(),
+            early: Vec::new(),
             checkpoint: None,
             unconfirmed: None,
             freed: 0,
@@ -158,42 +121,24 @@ impl Worker {
         }
     }
 
-    /// Runs until `commands_in` is closed and everything that was begun is finished.
-    /// `asks_in` is the side door for questions that do not care for the order.
-    pub fn run(mut self, commands_in: &Receiver<Command>, asks_in: &Receiver<Arc<ShardQuestion>>) {
-        let mut asks_in = asks_in.clone();
-        loop {
-            // A bounded number, so that a flood of questions cannot starve the batches.
-            let room = limits::SCANS_AT_ONCE.saturating_sub(self.scans.len());
-            for question in asks_in.try_iter().take(room) {
-                self.ask(&question);
-            }
-            let busy = self.checkpoint.is_some() || !self.scans.is_empty();
-            match commands_in.try_recv() {
-                Ok(command) => self.obey(command),
-                Err(TryRecvError::Disconnected) if !busy => return,
-                Err(_) if busy => {}
-                Err(_) => select! {
-                    recv(commands_in) -> command => match command {
-                        Ok(command) => self.obey(command),
-                        Err(_) => return,
-                    },
-                    recv(asks_in) -> question => match question {
-                        Ok(question) => self.ask(&question),
-                        Err(_) => asks_in = never(),
-                    },
-                },
-            }
-            self.metrics.shards[self.shard].queue_depth.set(commands_in.len() as i64);
-            self.read_slices();
-        }
+    /// How many more questions it takes at present: a bounded number, so that a flood of them
+    /// cannot starve the batches.
+    pub fn room_for_questions(&self) -> usize {
+        limits::SCANS_AT_ONCE.saturating_sub(self.scans.len())
     }
 
-    fn obey(&mut self, command: Command) {
+    /// Whether questions are being read.
+    pub fn is_scanning(&self) -> bool {
+        !self.scans.is_empty()
+    }
+
+    /// Obeys a command.
+    pub fn obey(&mut self, command: Command) {
         match command {
             Command::Work(work) => self.work(&work),
-            Command::Ask(question) => self.ask(&question),
+            Command::Ask(asked) => self.ask(asked),
             Command::Load(id, rows) => self.load(id, rows),
+            Command::Loaded(reply) => _ = reply.send(()),
             Command::Checkpoint(order) => self.start_checkpoint(&order),
             Command::Committed(number) => {
                 self.unconfirmed = None;
@@ -234,6 +179,9 @@ impl Worker {
         }
         self.metrics.shards[self.shard].memory_bytes.set(self.bytes);
         self.sequence = work.batch.end_seq();
+        let sequence = self.sequence;
+        let due: Vec<_> = self.early.extract_if(.., |l| l.from <= sequence).collect();
+        due.iter().for_each(|lookups| self.look_up(lookups));
         self.metrics.shards[self.shard].updates.add(route.events());
     }
 
@@ -279,7 +227,70 @@ impl Worker {
         self.metrics.shards[self.shard].memory_bytes.set(self.bytes);
     }
 
-    fn ask(&mut self, question: &Arc<ShardQuestion>) {
+    /// Takes a question that does not care for the order of commands, or that the sequencer sent.
+    pub fn ask(&mut self, asked: Asked) {
+        match asked {
+            Asked::Scan(question) => self.scan(&question),
+            Asked::LookUp(lookups) if lookups.from > self.sequence => self.early.push(lookups),
+            Asked::LookUp(lookups) => self.look_up(&lookups),
+        }
+    }
+
+    /// Looks up single keys and sends what was found.
+    fn look_up(&self, lookups: &Lookups) {
+        if lookups.stored < self.freed {
+            let _ = lookups.reply.send(None);
+            return;
+        }
+        let answer = |lookup: &Lookup| {
+            let mut groups = Groups::new(Arc::clone(&lookup.layout), Arc::clone(&lookup.grouping));
+            for (id, table) in self.tables_of(lookup.summary, lookup.days, lookups.stored) {
+                lookup.fold(table, id.day, &mut groups);
+            }
+            (lookup.plan, groups)
+        };
+        let answers = lookups.shards[self.shard].iter().map(answer).collect();
+        let (shard, sequence) = (self.shard, self.sequence);
+        let _ = lookups.reply.send(Some(LookupAnswers { shard, answers, sequence }));
+    }
+
+    /// Looks up single keys of one day, all of whose rows are here, as of all events before
+    /// `from`. Gives what was found, and the sequence number after the last event that it covers;
+    /// none: it is not so.
+    pub fn look_up_live(&self, lookup: &Lookup, from: u64) -> Option<(Groups, u64)> {
+        let (summary, day) = (lookup.summary, lookup.days.0);
+        let is_one_day = lookup.days == (day, day);
+        let table = self.tables.get(&TableId { summary, day }).filter(|table| !table.partial)?;
+        if !is_one_day || self.sequence < from {
+            return None;
+        }
+        let mut groups = Groups::new(Arc::clone(&lookup.layout), Arc::clone(&lookup.grouping));
+        lookup.fold(table, day, &mut groups);
+        Some((groups, self.sequence))
+    }
+
+    /// The tables of some days of a summary that the store, as of checkpoint `stored`, has not.
+    fn tables_of(
+        &self,
+        summary: usize,
+        (first, last): (i32, i32),
+        stored: u64,
+    ) -> impl Iterator<Item = (TableId, &Table)> {
+        let is_wanted =
+            move |id: &TableId| id.summary == summary && (first..=last).contains(&id.day);
+        // One look for the usual question, which is for one day.
+        let one = TableId { summary, day: first };
+        let of_one = (first == last).then(|| self.tables.get(&one).map(|table| (one, table)));
+        let of_many = self.tables.iter().filter(move |(id, _)| first < last && is_wanted(id));
+        let detached = self.detached.iter().filter(move |d| d.number > stored && is_wanted(&d.id));
+        of_one
+            .flatten()
+            .into_iter()
+            .chain(of_many.map(|(id, table)| (*id, table)))
+            .chain(detached.map(|d| (d.id, &*d.table)))
+    }
+
+    fn scan(&mut self, question: &Arc<ShardQuestion>) {
         // What was committed after the questioner looked at the store is gone from here.
         if question.stored < self.freed {
             let _ = question.reply.send(None);
@@ -290,17 +301,6 @@ impl Worker {
         };
         let live = self.tables.iter().filter(|(id, _)| wanted(id));
         let detached = self.detached.iter().filter(|d| d.number > question.stored && wanted(&d.id));
-        if let Some(points) = &question.points {
-            let mut scan = Scan::new(Arc::clone(question), Vec::new(), self.shard, self.sequence);
-            let tables = live.map(|(id, t)| (*id, t)).chain(detached.map(|d| (d.id, &*d.table)));
-            for (id, table) in tables {
-                for (hash, key) in &points[self.shard] {
-                    scan.point(table, id, *hash, key);
-                }
-            }
-            scan.finish();
-            return;
-        }
         let live = live.map(|(id, t)| Part::new(*id, None, t.len()));
         let detached = detached.map(|d| Part::new(d.id, Some(Arc::clone(&d.table)), d.table.len()));
         let parts = live.chain(detached).collect();
@@ -338,8 +338,8 @@ impl Worker {
         self.measure();
     }
 
-    /// Gives every reader one slice.
-    fn read_slices(&mut self) {
+    /// Gives every question one slice.
+    pub fn read_questions(&mut self) {
         let tables = &self.tables;
         self.scans.iter_mut().for_each(|scan| scan.read_slice(|id| tables.get(&id)));
         for at in (0..self.scans.len()).rev() {
@@ -347,19 +347,20 @@ impl Worker {
                 self.scans.swap_remove(at).finish();
             }
         }
-        if let Some(mut job) = self.checkpoint.take() {
-            let mut piece = self.empty_piece(job.number);
-            let numbers = &self.summary_numbers;
-            let done = job.read_slice(&mut self.tables, |s| numbers[s], &mut piece);
-            if done {
-                piece.last = Some(self.report());
-                self.unconfirmed = Some(job);
-            } else {
-                self.checkpoint = Some(job);
-            }
-            // The store outlives the shards; if it is gone the process is ending.
-            let _ = self.pieces_out.send(piece);
+    }
+
+    /// Gives the checkpoint one slice, if there is one: a piece for the store.
+    pub fn read_checkpoint(&mut self) -> Option<Piece> {
+        let mut job = self.checkpoint.take()?;
+        let mut piece = self.empty_piece(job.number);
+        let numbers = &self.summary_numbers;
+        if job.read_slice(&mut self.tables, |s| numbers[s], &mut piece) {
+            piece.last = Some(self.report());
+            self.unconfirmed = Some(job);
+        } else {
+            self.checkpoint = Some(job);
         }
+        Some(piece)
     }
 
     fn empty_piece(&self, number: u64) -> Piece {
