@@ -74,7 +74,7 @@ pub const HANDSHAKE_MS: i32 = 5_000;
 /// the requester.
 pub const REQUEST_QUEUE: usize = 256;
 
-/// Encoded pieces of a checkpoint waiting for the store. A full queue blocks the shard.
+/// Encoded pieces of a checkpoint waiting for the store. A full queue holds up the checkpoint.
 pub const CHECKPOINT_QUEUE: usize = 16;
 
 /// Bytes of encoded rows after which a piece of a checkpoint is handed to the store.
