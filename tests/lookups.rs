@@ -27,8 +27,9 @@ dimensions = []
 aggregates = [{ name = "views", count = true }]
 "#;
 
-const DAY: &str = "2026-11-20";
-const DAY_US: i64 = 86_400_000_000;
+const DAY: &str = "2026-11-19";
+/// On that day, the one before the newest that is taken.
+const THEN_US: i64 = NOON_US - 86_400_000_000;
 const PAGES: i64 = 40;
 
 fn event(number: i64, time_us: i64) -> String {
@@ -64,7 +65,7 @@ fn a_key_is_looked_up_at_once_or_by_the_way_around_and_nobody_sees_which() {
     let mut server = TestServer::start(folder.path(), CONFIG);
     let push = server.push();
     for number in 0..10 * PAGES {
-        push.send(event(number, NOON_US).as_str(), 0).unwrap();
+        push.send(event(number, THEN_US).as_str(), 0).unwrap();
     }
     server.wait_for(10 * PAGES as u64);
     for page in [0, 1, 2, 17, PAGES - 1] {
@@ -76,22 +77,22 @@ fn a_key_is_looked_up_at_once_or_by_the_way_around_and_nobody_sees_which() {
     }
     // Nobody has it; of a day of which nothing is known.
     let mut unknown_day = question(0);
-    unknown_day["day"] = json!("2026-11-19");
+    unknown_day["day"] = json!("2026-11-18");
     for question in [question(PAGES), unknown_day] {
         let [at_once, around] = both(&server, &question);
         assert_eq!(at_once, around, "{question}");
         assert_eq!(at_once["rows"], json!([[0, 0]]), "{question}");
     }
     // The server is started anew, and the newest day is another one.
-    push.send(event(0, NOON_US + DAY_US).as_str(), 0).unwrap();
+    push.send(event(0, NOON_US).as_str(), 0).unwrap();
     server.wait_for(10 * PAGES as u64 + 1);
     server.restart_with(CONFIG).unwrap();
     assert!(!is_at_once(&server, &question(0)), "it is in the store");
     assert_eq!(both(&server, &question(0))[0]["rows"], json!([[10, 10]]));
     // What comes late is in memory and the rest in the store.
     let push = server.push();
-    push.send(event(PAGES, NOON_US).as_str(), 0).unwrap();
-    server.wait_for(10 * PAGES as u64 + 2);
+    push.send(event(PAGES, THEN_US).as_str(), 0).unwrap();
+    server.wait_for(1);
     assert!(!is_at_once(&server, &question(0)), "some of it is in the store");
     let [at_once, around] = both(&server, &question(0));
     assert_eq!(at_once, around);
@@ -104,7 +105,7 @@ fn what_was_counted_is_seen_by_whoever_looks_up_a_key() {
     let server = TestServer::start(folder.path(), CONFIG);
     let push = server.push();
     for number in 1..=500 {
-        push.send(event(number * PAGES, NOON_US).as_str(), 0).unwrap();
+        push.send(event(number * PAGES, THEN_US).as_str(), 0).unwrap();
         let counted = json!({ "summary": "all", "min_events": number, "timeout_ms": 20_000 });
         assert_eq!(server.ask(&counted.to_string())["events"], number);
         // Answered at once or not: it may be that a shard is still at work.
@@ -120,7 +121,7 @@ fn a_shard_at_work_holds_up_nobody_who_does_not_ask_it() {
     let server = TestServer::start(folder.path(), &format!("{CONFIG}[query.zmq]\nworkers = 1\n"));
     let push = server.push();
     for page in 0..PAGES {
-        push.send(event(page, NOON_US).as_str(), 0).unwrap();
+        push.send(event(page, THEN_US).as_str(), 0).unwrap();
     }
     server.wait_for(PAGES as u64);
     let (pause, until_closed) = crossbeam_channel::bounded(0);
