@@ -2,9 +2,9 @@
 //!
 //! # The journey of an event
 //!
-//! 1. A sender's message waits in a PULL socket that [`ingest::socket::Receiver::bind`] bound.
-//!    The thread of [`sequencer::Sequencer::run`] takes it with
-//!    [`ingest::socket::Receiver::receive`].
+//! 1. A sender that [`connections::Doorkeeper::run`] let in sends a message. It waits in a PULL
+//!    socket that [`ingest::socket::Receiver::bind`] bound. The thread of
+//!    [`sequencer::Sequencer::run`] takes it with [`ingest::socket::Receiver::receive`].
 //! 2. [`ingest::Decoder::decode`] reads it into the open [`event::Batch`]: by
 //!    [`ingest::json::Scanner`] or [`ingest::protobuf::Rows`] into an [`ingest::stage::Stage`],
 //!    which computes derived fields, and whose `commit` takes an event whole. What is refused
@@ -42,6 +42,7 @@
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod connections;
 pub mod event;
 pub mod ingest;
 pub mod key;

@@ -59,6 +59,10 @@ pub const MAX_OUTBOX_BYTES: usize = 256 << 20;
 /// takes about 20 KB of libzmq.
 pub const MAX_CONNECTIONS: usize = 10_000;
 
+/// Connections of a socket that libzmq may have taken and of which we have not heard. It waits then,
+/// and so do those who connect.
+pub const CONNECTIONS_UNHEARD: usize = 1001;
+
 /// Seconds of silence after which the kernel asks the other end of a connection whether it is
 /// there, seconds between two such questions, and how many may stay without an answer. A host that
 /// vanished is noticed within two minutes, and no firewall takes a quiet sender for gone, which few

@@ -128,7 +128,7 @@ metrics! {
     counter snapshots_unchanged "Publications that found nothing changed."
     counter snapshots_failed "Publications that failed and will be tried again."
     counter nul_cells_replaced "Cells of published revisions in which U+FFFD stands for U+0000."
-    counter connections_refused "Connections that were ended at once: as many as the open files allow were there."
+    counter connections_refused "Connections that were not let in: as many as the open files allow were there."
     gauge sequence "Sequence number after the newest accepted event, over all runs."
     gauge stored_sequence "Sequence number up to which the store holds everything."
     gauge open_batch_events "Events in the batch that is being filled."

@@ -11,6 +11,7 @@ use rand::TryRngCore;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::connections::Doorkeeper;
 use crate::ingest::socket::{self, Receiver as EventReceiver};
 use crate::ingest::{DeadLetters, Reason, suspend};
 use crate::limits;
@@ -63,8 +64,7 @@ pub struct Server {
     writer: JoinHandle<()>,
     answers: JoinHandle<()>,
     publisher: JoinHandle<()>,
-    senders: JoinHandle<()>,
-    questioners: JoinHandle<()>,
+    door: JoinHandle<()>,
     _lock: DataLock,
 }
 
@@ -104,7 +104,8 @@ impl Server {
     pub fn start(config: Config, clock: Clock) -> Result<Self, ServerError> {
         let config = Arc::new(config);
         limits::addresses::check(config.memory_limit).map_err(ServerError)?;
-        let descriptors = Descriptors::claim().map_err(ServerError)?;
+        let sockets = config.ingest.bind.len() + 1;
+        let descriptors = Descriptors::claim(sockets).map_err(ServerError)?;
         let mut lock = DataLock::take(&config.data_dir)?;
         let folder = config.data_dir.join("store");
         Origin::expect_store(&config.data_dir, &folder).map_err(ServerError)?;
@@ -118,12 +119,13 @@ impl Server {
         let names: Vec<String> = config.schema.summaries.iter().map(|s| s.name.clone()).collect();
         let reasons: Vec<&'static str> = Reason::ALL.iter().map(|r| r.name()).collect();
         let metrics = Arc::new(Metrics::new(&reasons, config.shards, &names));
-        let (context, most) = (zmq::Context::new(), descriptors.connections);
+        let context = zmq::Context::new();
         // In this order: where the start fails, the sockets are closed first.
-        let (senders, receiver) =
-            EventReceiver::bind(&context, &config.ingest, most).map_err(ServerError)?;
-        let (questioners, query_socket) =
-            QuerySocket::bind(&context, &config.query, most).map_err(ServerError)?;
+        let mut door = Doorkeeper::new(&context, descriptors.connections).map_err(fail)?;
+        let receiver =
+            EventReceiver::bind(&context, &config.ingest, &mut door).map_err(ServerError)?;
+        let query_socket =
+            QuerySocket::bind(&context, &config.query, &mut door).map_err(ServerError)?;
         warn_of_ipc(&config);
         try_state_file(&config)?;
         let ingest_addresses: Vec<String> = receiver.addresses().map(str::to_owned).collect();
@@ -222,10 +224,9 @@ impl Server {
             stop: Arc::clone(&stop_ingest),
             fingerprint: config.schema.fingerprint(),
         };
-        // They end when the sequencer and the thread that answers close the sockets.
-        let (of_senders, of_questioners) = (Arc::clone(&metrics), Arc::clone(&metrics));
-        let senders = spawn("senders", move || senders.run(&of_senders))?;
-        let questioners = spawn("questioners", move || questioners.run(&of_questioners))?;
+        // It ends when the sequencer and the thread that answers have closed the sockets.
+        let heard = Arc::clone(&metrics);
+        let door = spawn("connections", move || door.run(&heard))?;
         let sequencer = spawn("sequencer", move || Sequencer::new(parts, position).run())?;
 
         let finisher = |summary| Finisher::new(&config.schema, summary);
@@ -290,8 +291,7 @@ impl Server {
             writer,
             answers,
             publisher,
-            senders,
-            questioners,
+            door,
             _lock: lock,
         })
     }
@@ -346,11 +346,10 @@ impl Server {
             return Err(failed("shard"));
         }
         let outcome = self.sequencer.join().map_err(|_| failed("sequencer"))?;
-        self.senders.join().map_err(|_| failed("senders"))?;
         self.publisher.join().map_err(|_| failed("publisher"))?;
         self.stop_answers.store(true, Ordering::Relaxed);
         self.answers.join().map_err(|_| failed("questions"))?;
-        self.questioners.join().map_err(|_| failed("questioners"))?;
+        self.door.join().map_err(|_| failed("connections"))?;
         drop(self.responder);
         for shard in self.shards {
             shard.join().map_err(|_| failed("shard"))?;

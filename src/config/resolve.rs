@@ -17,10 +17,11 @@ use crate::limits;
 
 /// What log levels may be set for: all of it, or a room of `lib.rs`.
 const PROGRAM: &str = env!("CARGO_PKG_NAME");
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "cli",
     "clock",
     "config",
+    "connections",
     "event",
     "ingest",
     "key",

@@ -5,7 +5,6 @@
 //! forms, [`mod@derive`] for what is computed of an event and [`stage`] for the rule that it is
 //! taken whole or not at all; [`dead_letters`] keeps what was refused.
 
-pub mod connections;
 pub mod dead_letters;
 pub mod decode;
 pub mod derive;

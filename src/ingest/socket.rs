@@ -10,8 +10,8 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use super::connections::Connections;
 use crate::config::{Format, IngestSockets, socket_path};
+use crate::connections::{Doorkeeper, Kind};
 
 /// How often libzmq's own size limit lies above ours: it disconnects the sender, so it is
 /// only the emergency brake behind a limit that we check and count.
@@ -35,22 +35,21 @@ pub enum Received {
 }
 
 impl Receiver {
-    /// Binds the sockets. Their connections, which somebody has to watch, are `most` at a time.
+    /// Binds the sockets.
     ///
     /// # Errors
     /// A sentence that names the address.
     pub fn bind(
         context: &zmq::Context,
         config: &IngestSockets,
-        most: usize,
-    ) -> Result<(Connections, Self), String> {
-        let mut connections = Connections::new("events", most, |m| &m.event_connections);
+        door: &mut Doorkeeper,
+    ) -> Result<Self, String> {
         let mut sockets = Vec::with_capacity(config.bind.len());
         for address in &config.bind {
             let socket = context.socket(zmq::PULL).map_err(|e| e.to_string())?;
             let limit = config.max_message.saturating_mul(HARD_LIMIT_FACTOR);
             let mut configure = || {
-                connections.watch(context, &socket)?;
+                door.watch(context, &socket, Kind::Events)?;
                 socket.set_rcvhwm(config.receive_high_water_mark)?;
                 socket.set_maxmsgsize(i64::try_from(limit).unwrap_or(i64::MAX))?;
                 socket.set_ipv6(true)?;
@@ -65,7 +64,7 @@ impl Receiver {
             sockets.push((socket, bound.into()));
         }
         let (format, max_message) = (config.format, config.max_message);
-        Ok((connections, Self { sockets, format, max_message }))
+        Ok(Self { sockets, format, max_message })
     }
 
     /// The addresses that are bound.

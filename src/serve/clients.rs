@@ -3,27 +3,16 @@
 //! one that comes late must not pass for the answer to the next question.
 //!
 //! libzmq lets the name stand for the new connection as soon as that is made, and tells nobody. But
-//! it asks whether a connection may be made, and takes a name for it that all its messages bear (the
-//! ZeroMQ Authentication Protocol, <https://rfc.zeromq.org/spec/27>). We number the connections so,
-//! and none is made behind our back. Whose a new one is shows with its first question. So a client
-//! that chose its name waits for its answer while a newer connection is silent that may be its own;
-//! not for long, since who connects to ask asks.
+//! each connection was let in and numbered ([`Newcomers`]), and none is made behind our back. Whose
+//! a new one is shows with its first question. So a client that chose its name waits for its answer
+//! while a newer connection is silent that may be its own; not for long, since who connects to ask
+//! asks.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::{Arc, MutexGuard, Weak};
 
-use crate::clock::Stopwatch;
-
-/// How long a new connection may be that of a client who comes back, and silent.
-pub const SILENCE: Duration = Duration::from_millis(250);
-
-/// Where libzmq asks.
-const PLACE: &str = "inproc://zeromq.zap.01";
-
-/// The property of a message that bears the number of its connection.
-const NUMBER: &str = "User-Id";
+use crate::connections::admission::{Newcomers, Silent, number};
 
 /// The connection that a question came by.
 #[derive(Clone, Debug)]
@@ -60,62 +49,27 @@ pub enum Presence {
 
 /// The clients of a socket.
 pub struct Clients {
-    /// Asks whether a connection may be made.
-    asks: zmq::Socket,
-    newest: u64,
+    newcomers: Newcomers,
     /// For each name by which a question is under way, and some more, the newest connection.
     by_name: HashMap<Vec<u8>, Weak<AtomicU64>>,
-    /// Connections that have said nothing yet, and since when they are there.
-    silent: Vec<(u64, Stopwatch)>,
 }
 
 impl Clients {
-    /// Those of a socket that is not bound yet, and the only one of the context that numbers its
-    /// connections.
-    ///
-    /// # Errors
-    /// What libzmq says.
-    pub fn new(context: &zmq::Context, socket: &zmq::Socket) -> zmq::Result<Self> {
-        let asks = context.socket(zmq::REP)?;
-        asks.set_linger(0)?;
-        asks.bind(PLACE)?;
-        // Where it has none, libzmq does not ask.
-        socket.set_zap_domain("questions")?;
-        let (by_name, silent) = Default::default();
-        Ok(Self { asks, newest: 0, by_name, silent })
+    /// Those of a socket whose connections are let in one by one.
+    pub fn new(newcomers: Newcomers) -> Self {
+        Self { newcomers, by_name: HashMap::new() }
     }
 
-    /// For `zmq::poll`.
-    pub fn poll_item(&self) -> zmq::PollItem<'_> {
-        self.asks.as_poll_item(zmq::POLLIN)
-    }
-
-    /// Lets connections be made. Without this, none is.
-    pub fn admit(&mut self) {
-        while let Ok(asked) = self.asks.recv_multipart(zmq::DONTWAIT) {
-            self.newest += 1;
-            self.silent.push((self.newest, Stopwatch::start()));
-            let (version, request) = (asked.first(), asked.get(1));
-            let number = self.newest.to_string();
-            let (status, text, metadata) = (b"200".as_slice(), b"".as_slice(), b"".as_slice());
-            let known = [version, request].map(|frame| frame.map_or(text, Vec::as_slice));
-            let reply = [known[0], known[1], status, text, number.as_bytes(), metadata];
-            // Who asked may be gone; then nobody minds.
-            let _ = self.asks.send_multipart(reply, zmq::DONTWAIT);
-        }
-    }
-
-    /// Takes no longer for a client who comes back who has been silent for long. All that was said
-    /// must have been noted.
-    pub fn forget_silent(&mut self) {
-        self.silent.retain(|(_, since)| since.elapsed() < SILENCE);
+    /// Who was let in and has not spoken. As long as this is held, nobody else is let in.
+    pub fn silent(&self) -> MutexGuard<'_, Silent> {
+        self.newcomers.lock()
     }
 
     /// Notes a message of a client and gives its connection: none where libzmq has not asked, which
     /// it does not for those who speak a protocol older than that of ZeroMQ 4.
     pub fn note(&mut self, name: &[u8], message: &mut zmq::Message) -> Option<Connection> {
-        let number: u64 = message.gets(NUMBER)?.parse().ok()?;
-        self.silent.retain(|(silent, _)| *silent != number);
+        let number = number(message)?;
+        self.silent().remove(number);
         let newest = match self.by_name.get(name).and_then(Weak::upgrade) {
             Some(newest) => newest,
             None => {
@@ -131,25 +85,28 @@ impl Clients {
         newest.fetch_max(number, Ordering::Relaxed);
         Some(Connection { number, newest })
     }
+}
 
-    /// Whether a client is still at the other end of the connection that its question came by.
-    pub fn presence(&self, name: &[u8], connection: Option<&Connection>) -> Presence {
-        let Some(Connection { number, newest }) = connection else { return Presence::There };
-        if newest.load(Ordering::Relaxed) != *number {
-            return Presence::Gone;
-        }
-        // Names that libzmq gave begin with a zero, and none comes again.
-        let is_chosen = name.first().is_some_and(|byte| *byte != 0);
-        match is_chosen && self.silent.iter().any(|(silent, _)| silent > number) {
-            true => Presence::Unsure,
-            false => Presence::There,
-        }
+/// Whether a client is still at the other end of the connection that its question came by; so it
+/// is as long as nobody else is let in.
+pub fn presence(silent: &Silent, name: &[u8], connection: Option<&Connection>) -> Presence {
+    let Some(Connection { number, newest }) = connection else { return Presence::There };
+    if newest.load(Ordering::Relaxed) != *number {
+        return Presence::Gone;
+    }
+    // Names that libzmq gave begin with a zero, and none comes again.
+    let is_chosen = name.first().is_some_and(|byte| *byte != 0);
+    match is_chosen && silent.has_newer_than(*number) {
+        true => Presence::Unsure,
+        false => Presence::There,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connections::Kind;
+    use crate::connections::admission::Admission;
 
     /// The connection of the next message within a number of milliseconds.
     fn hear(socket: &zmq::Socket, clients: &mut Clients, patience: i64) -> Option<Connection> {
@@ -164,16 +121,19 @@ mod tests {
     }
 
     /// Waits until libzmq asks.
-    fn admit_one(clients: &mut Clients) {
-        assert!(zmq::poll(&mut [clients.poll_item()], 60_000).unwrap() > 0);
-        clients.admit();
+    fn admit_one(admission: &mut Admission) {
+        assert!(zmq::poll(&mut [admission.poll_item()], 60_000).unwrap() > 0);
+        let request = admission.next_request().unwrap();
+        admission.let_in(&request);
     }
 
     #[test]
     fn nobody_comes_back_behind_our_back() {
         let context = zmq::Context::new();
         let socket = context.socket(zmq::ROUTER).unwrap();
-        let mut clients = Clients::new(&context, &socket).unwrap();
+        let mut admission = Admission::new(&context).unwrap();
+        Admission::ask_for(&socket, Kind::Questions).unwrap();
+        let mut clients = Clients::new(admission.newcomers().clone());
         socket.set_router_handover(true).unwrap();
         socket.bind("tcp://127.0.0.1:*").unwrap();
         let address = socket.get_last_endpoint().unwrap().unwrap();
@@ -186,21 +146,24 @@ mod tests {
         };
         let former = connect();
         former.send("question", 0).unwrap();
-        admit_one(&mut clients);
+        admit_one(&mut admission);
         let first = hear(&socket, &mut clients, 60_000).unwrap();
-        assert_eq!(clients.presence(b"name", Some(&first)), Presence::There);
+        assert_eq!(presence(&clients.silent(), b"name", Some(&first)), Presence::There);
         let latter = connect();
         latter.send("question", 0).unwrap();
         // It is not there before it is let in, and may be anybody then.
         assert!(hear(&socket, &mut clients, 100).is_none());
-        assert_eq!(clients.presence(b"name", Some(&first)), Presence::There);
-        admit_one(&mut clients);
-        assert_eq!(clients.presence(b"name", Some(&first)), Presence::Unsure);
-        assert_eq!(clients.presence(b"\0\x01\x02\x03\x04", Some(&first)), Presence::There);
+        assert_eq!(presence(&clients.silent(), b"name", Some(&first)), Presence::There);
+        admit_one(&mut admission);
+        assert_eq!(presence(&clients.silent(), b"name", Some(&first)), Presence::Unsure);
+        assert_eq!(
+            presence(&clients.silent(), b"\0\x01\x02\x03\x04", Some(&first)),
+            Presence::There
+        );
         let second = hear(&socket, &mut clients, 60_000).unwrap();
         assert!(first != second);
-        assert_eq!(clients.presence(b"name", Some(&first)), Presence::Gone);
-        assert_eq!(clients.presence(b"name", Some(&second)), Presence::There);
+        assert_eq!(presence(&clients.silent(), b"name", Some(&first)), Presence::Gone);
+        assert_eq!(presence(&clients.silent(), b"name", Some(&second)), Presence::There);
         // Whom nobody asks about is not kept.
         drop((first, second));
         for name in 0..100_u32 {

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::clients::{Clients, Presence, SILENCE};
+use super::clients::{Clients, Presence, presence};
 use super::outbox::{Delivery, Envelope, Outbox};
 use super::respond::{Responder, Wait, WaitsFor};
 use crate::clock::Stopwatch;
 use crate::config::QuerySockets;
-use crate::ingest::connections::Connections;
+use crate::connections::admission::SILENCE;
+use crate::connections::{Doorkeeper, Kind};
 use crate::ingest::socket::{WakeUp, Waker, bind, wake_up};
 use crate::limits;
 use crate::query::Failure;
@@ -67,7 +68,6 @@ struct Kept {
 
 /// A bound question socket.
 pub struct QuerySocket {
-    // In this order: libzmq may ask as long as the socket is there.
     socket: zmq::Socket,
     clients: RefCell<Clients>,
     addresses: Vec<String>,
@@ -75,19 +75,18 @@ pub struct QuerySocket {
 }
 
 impl QuerySocket {
-    /// Binds the socket. Its connections, which somebody has to watch, are `most` at a time.
+    /// Binds the socket.
     ///
     /// # Errors
     /// A sentence that names the address.
     pub fn bind(
         context: &zmq::Context,
         config: &QuerySockets,
-        most: usize,
-    ) -> Result<(Connections, Self), String> {
-        let mut connections = Connections::new("questions", most, |m| &m.question_connections);
+        door: &mut Doorkeeper,
+    ) -> Result<Self, String> {
         let socket = context.socket(zmq::ROUTER).map_err(|e| e.to_string())?;
         let mut configure = || {
-            connections.watch(context, &socket)?;
+            door.watch(context, &socket, Kind::Questions)?;
             socket.set_maxmsgsize(limits::MAX_QUESTION_BYTES as i64 * 16)?;
             socket.set_ipv6(true)?;
             // A client that is gone or does not read is an error, and not silence.
@@ -97,14 +96,15 @@ impl QuerySocket {
             socket.set_router_handover(true)?;
             socket.set_sndhwm(limits::ANSWERS_UNDER_WAY)?;
             socket.set_linger(STOP_LINGER.as_millis() as i32)?;
-            Clients::new(context, &socket)
+            Ok(())
         };
-        let clients = RefCell::new(configure().map_err(|e| e.to_string())?);
+        configure().map_err(|e: zmq::Error| e.to_string())?;
+        let clients = RefCell::new(Clients::new(door.newcomers().clone()));
         let mut addresses = Vec::with_capacity(config.bind.len());
         for address in &config.bind {
             addresses.push(bind(&socket, "query.zmq.bind", address)?);
         }
-        Ok((connections, Self { socket, clients, addresses, workers: config.workers }))
+        Ok(Self { socket, clients, addresses, workers: config.workers })
     }
 
     /// The addresses that are bound.
@@ -169,7 +169,6 @@ impl QuerySocket {
     /// Sends answers, takes questions, or waits for either.
     fn turn(&self, responder: &Responder, channels: &Channels, kept: &mut Kept, wake_up: &WakeUp) {
         let Channels { questions_out, done_in } = channels;
-        self.clients.borrow_mut().admit();
         kept.outbox.deliver(|answer| self.send(answer));
         done_in.try_iter().for_each(|done| self.take_done(responder, done, kept));
         let Kept { waiting, outbox } = kept;
@@ -205,14 +204,12 @@ impl QuerySocket {
         }
         let has_room = has_room();
         if has_room {
-            self.clients.borrow_mut().forget_silent();
+            self.clients.borrow().silent().forget();
         }
         let mut items = vec![zmq::PollItem::from_fd(wake_up.fd(), zmq::POLLIN)];
         if has_room {
             items.push(self.socket.as_poll_item(zmq::POLLIN));
         }
-        let clients = self.clients.borrow();
-        items.push(clients.poll_item());
         let nothing_waits = waiting.is_empty() && outbox.is_empty();
         // An interrupted wait is a short wait.
         let _ = zmq::poll(&mut items, if nothing_waits { 50 } else { WAITING_POLL_MS });
@@ -291,7 +288,10 @@ impl QuerySocket {
     /// message whole or not at all.
     fn send(&self, mut answer: Envelope) -> Delivery {
         let connection = answer.connection.as_ref();
-        match self.clients.borrow().presence(&answer.client, connection) {
+        // Nobody is let in until the answer is on its way: it could be by the same name.
+        let clients = self.clients.borrow();
+        let silent = clients.silent();
+        match presence(&silent, &answer.client, connection) {
             Presence::There => {}
             Presence::Unsure => {
                 // Others who connect one after the other hold nothing up for longer.
@@ -306,6 +306,7 @@ impl QuerySocket {
             Err(zmq::Error::EAGAIN | zmq::Error::EINTR) => return Delivery::Later(answer),
             Err(_) => return Delivery::Gone,
         }
+        drop(silent);
         for frame in answer.route {
             if self.socket.send(frame, zmq::SNDMORE | zmq::DONTWAIT).is_err() {
                 return Delivery::Gone;

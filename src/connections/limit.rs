@@ -2,10 +2,10 @@
 //! an end to those beyond the limit. libzmq itself takes as many as come, until no file can be
 //! opened any more.
 //!
-//! When we know of a connection, its peer may have begun to send already. So it is ended from our
-//! side only: it is said that nothing more will come from here, whereupon the peer closes it, what
-//! is on its way is still read, and the peer keeps the rest for its next connection. Only a peer
-//! that does not close is cut off.
+//! A connection that is too much is ended from our side only: it is said that nothing more will come
+//! from here, whereupon the peer closes it. It has not been let in yet and has sent nothing; but one
+//! that speaks an old protocol may have begun to: what is on its way is still read, and the peer
+//! keeps the rest for its next connection. Only a peer that does not close is cut off.
 //!
 //! In: the events of the sockets' monitors. Out: the number of connections as a gauge, and of those
 //! that were refused as a counter.
@@ -16,9 +16,10 @@ use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use super::Kind;
 use crate::clock::Stopwatch;
 use crate::limits;
-use crate::metrics::{Gauge, Metrics};
+use crate::metrics::Metrics;
 
 /// Which connection of a socket, of all that it has had. Numbers of descriptors come again.
 type Serial = u64;
@@ -29,6 +30,9 @@ const EVENTS: [zmq::SocketEvent; 3] =
 
 /// How long a peer has to close a connection that was ended from here.
 const ENDING: Duration = Duration::from_secs(1);
+
+/// Events that libzmq's end of a monitor holds beside ours.
+const LIBZMQ_EVENTS: i32 = 1000;
 
 /// Longest that a socket may take to be gone once it is closed: more than any lingers.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -49,10 +53,8 @@ struct Connection {
 /// The connections of one or several sockets that share a limit. The sockets are to be closed
 /// before it is dropped.
 pub struct Connections {
-    /// `events` or `questions`.
-    what: &'static str,
+    kind: Kind,
     most: usize,
-    gauge: fn(&Metrics) -> &Gauge,
     monitors: Vec<Monitor>,
     /// By monitor and descriptor: what two monitors tell has no order.
     open: HashMap<(usize, RawFd), Connection>,
@@ -66,10 +68,10 @@ pub struct Connections {
 
 impl Connections {
     /// Takes `most` connections.
-    pub fn new(what: &'static str, most: usize, gauge: fn(&Metrics) -> &Gauge) -> Self {
+    pub fn new(kind: Kind, most: usize) -> Self {
         let (monitors, open, ending) = Default::default();
         let (lasting, next, warned) = (0, 0, None);
-        Self { what, most, gauge, monitors, open, lasting, next, ending, warned }
+        Self { kind, most, monitors, open, lasting, next, ending, warned }
     }
 
     /// Sets a socket up for connections that are watched, before it is bound.
@@ -83,20 +85,36 @@ impl Connections {
         socket.set_tcp_keepalive_intvl(interval)?;
         socket.set_tcp_keepalive_cnt(count)?;
         socket.set_handshake_ivl(limits::HANDSHAKE_MS)?;
-        let place = format!("inproc://connections-{}-{}", self.what, self.monitors.len());
+        let place = format!("inproc://connections-{}-{}", self.kind.name(), self.monitors.len());
         let mask = EVENTS.iter().fold(0, |mask, event| mask | i32::from(event.to_raw()));
         socket.monitor(&place, mask)?;
         let monitor = context.socket(zmq::PAIR)?;
-        // An event that is not read yet must never keep libzmq's thread waiting.
-        monitor.set_rcvhwm(0)?;
+        // So many may wait to be heard. Then libzmq waits and takes no connection: those that we
+        // have not heard of yet are not without bound.
+        monitor.set_rcvhwm(limits::CONNECTIONS_UNHEARD as i32 - LIBZMQ_EVENTS)?;
         monitor.set_linger(0)?;
         monitor.connect(&place)?;
         self.monitors.push(Monitor { events: monitor, has_stopped: false });
         Ok(())
     }
 
+    /// Whether all sockets are closed.
+    pub fn are_over(&self) -> bool {
+        self.monitors.iter().all(|monitor| monitor.has_stopped)
+    }
+
+    /// For `zmq::poll`.
+    pub fn poll_items(&self) -> impl Iterator<Item = zmq::PollItem<'_>> {
+        self.monitors.iter().map(|monitor| monitor.events.as_poll_item(zmq::POLLIN))
+    }
+
+    /// After how many milliseconds [`Self::update`] is due, though nothing happened.
+    pub fn longest_wait_ms(&self) -> Option<i64> {
+        (!self.ending.is_empty()).then_some(ENDING.as_millis() as i64)
+    }
+
     /// Notes what has happened, and ends connections that are too many.
-    fn update(&mut self, metrics: &Metrics) {
+    pub fn update(&mut self, metrics: &Metrics) {
         let mut refused = 0;
         let mut changed = false;
         for at in 0..self.monitors.len() {
@@ -116,7 +134,7 @@ impl Connections {
         }
         self.cut_off();
         if changed {
-            (self.gauge)(metrics).set(self.open.len() as i64);
+            self.kind.gauge(metrics).set(self.open.len() as i64);
         }
         if refused > 0 {
             metrics.connections_refused.add(refused);
@@ -163,20 +181,6 @@ impl Connections {
         }
     }
 
-    /// Watches until the sockets are closed.
-    pub fn run(mut self, metrics: &Metrics) {
-        while !self.monitors.iter().all(|monitor| monitor.has_stopped) {
-            let events = self.monitors.iter().map(|m| m.events.as_poll_item(zmq::POLLIN));
-            let mut items: Vec<zmq::PollItem<'_>> = events.collect();
-            // An interrupted wait is a short wait.
-            let longest = if self.ending.is_empty() { -1 } else { ENDING.as_millis() as i64 };
-            if matches!(zmq::poll(&mut items, longest), Err(zmq::Error::ETERM)) {
-                return;
-            }
-            self.update(metrics);
-        }
-    }
-
     fn warn(&mut self, refused: u64) {
         let every = Duration::from_secs(limits::LOG_EVERY_SECONDS as u64);
         if self.warned.is_none_or(|watch| watch.elapsed() >= every) {
@@ -186,7 +190,7 @@ impl Connections {
                 limit = self.most,
                 "too many connections for {}: new ones are ended; close those that are not used, \
                  or raise the limit of open files (ulimit -n, or LimitNOFILE of the unit)",
-                self.what
+                self.kind.name()
             );
         }
     }
@@ -255,10 +259,6 @@ mod tests {
 
     use super::*;
 
-    fn gauge(metrics: &Metrics) -> &Gauge {
-        &metrics.event_connections
-    }
-
     /// Updates until it is as it should be.
     fn until(connections: &mut Connections, metrics: &Metrics, holds: impl Fn(&Metrics) -> bool) {
         let begun = Stopwatch::start();
@@ -269,10 +269,19 @@ mod tests {
         }
     }
 
+    fn until_over(connections: &mut Connections, metrics: &Metrics) {
+        let begun = Stopwatch::start();
+        while !connections.are_over() {
+            assert!(begun.elapsed() < Duration::from_secs(60));
+            connections.update(metrics);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     #[test]
     fn those_beyond_the_limit_are_ended_and_others_may_come_then() {
         let (context, metrics) = (zmq::Context::new(), Metrics::default());
-        let mut connections = Connections::new("events", 2, gauge);
+        let mut connections = Connections::new(Kind::Events, 2);
         let folder = tempfile::tempdir().unwrap();
         let socket = context.socket(zmq::PULL).unwrap();
         connections.watch(&context, &socket).unwrap();
@@ -299,10 +308,40 @@ mod tests {
         let _third = connect();
         until(&mut connections, &metrics, |m| m.event_connections.get() == 2);
         assert_eq!(metrics.connections_refused.get(), 2);
-        // It ends with its sockets.
-        let watching = std::thread::spawn(move || connections.run(&metrics));
+        // They end with their sockets.
         drop(socket);
-        watching.join().unwrap();
+        until_over(&mut connections, &metrics);
+    }
+
+    #[test]
+    fn connections_that_nobody_hears_of_have_a_bound() {
+        const TRIED: usize = 3000;
+        let (context, metrics) = (zmq::Context::new(), Metrics::default());
+        let mut connections = Connections::new(Kind::Questions, 10);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("in");
+        let socket = context.socket(zmq::ROUTER).unwrap();
+        connections.watch(&context, &socket).unwrap();
+        socket.bind(&format!("ipc://{}", path.display())).unwrap();
+        // Without keeping them: who is gone again is heard of all the same.
+        let (made_out, made_in) = std::sync::mpsc::channel();
+        let connecting = std::thread::spawn(move || {
+            for _ in 0..TRIED {
+                made_out.send(UnixStream::connect(&path).map(drop).is_ok()).unwrap();
+            }
+        });
+        let made = || made_in.recv_timeout(Duration::from_secs(1)).is_ok();
+        let taken = (0..TRIED).take_while(|_| made()).count();
+        // What the kernel holds of those that wait comes on top.
+        let waiting = 200;
+        assert!(taken <= limits::CONNECTIONS_UNHEARD + waiting, "{taken}");
+        while !connecting.is_finished() {
+            connections.update(&metrics);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        connecting.join().unwrap();
+        drop(socket);
+        until_over(&mut connections, &metrics);
     }
 
     #[test]
