@@ -177,7 +177,7 @@ impl Back {
                 let id = TableId { summary: table.summary, day: table.day };
                 let rows = route.rows(table.rows.clone());
                 let summary = &plan.summaries[table.summary];
-                let mut watchers = Watchers::new(id, &mut [], None);
+                let mut watchers = Watchers::new(id, [], None);
                 update::apply(&mut tables[table.summary], summary, work, rows, &mut watchers);
             }
         }

@@ -84,6 +84,9 @@ pub const CHECKPOINT_QUEUE: usize = 16;
 /// Bytes of encoded rows after which a piece of a checkpoint is handed to the store.
 pub const CHECKPOINT_PIECE_BYTES: usize = 256 << 10;
 
+/// Times that shards have tables to free and nobody has yet; they keep further ones meanwhile.
+pub const SWEEP_QUEUE: usize = 64;
+
 /// Rows visited by a scan (question or checkpoint) before a waiting batch gets its turn.
 pub const SCAN_SLICE_ROWS: usize = 4096;
 

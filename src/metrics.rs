@@ -7,6 +7,7 @@ use std::sync::atomic::{
     AtomicI64, AtomicU64,
     Ordering::{Acquire, Relaxed, Release},
 };
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -49,6 +50,69 @@ impl Gauge {
     }
 }
 
+/// How often spans of time were how long: four steps for each doubling, from a microsecond up to an
+/// hour and more.
+#[derive(Debug)]
+pub struct Histogram {
+    steps: [AtomicU64; 128],
+    longest_us: AtomicU64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { steps: std::array::from_fn(|_| AtomicU64::new(0)), longest_us: AtomicU64::new(0) }
+    }
+}
+
+impl Histogram {
+    /// Counts a span.
+    pub fn record(&self, span: Duration) {
+        let us = u64::try_from(span.as_micros()).unwrap_or(u64::MAX);
+        self.steps[step_of(us).min(self.steps.len() - 1)].fetch_add(1, Relaxed);
+        self.longest_us.fetch_max(us, Relaxed);
+    }
+
+    /// Microseconds below or at which a share of the spans was, as a step tells.
+    pub fn quantile_us(&self, share: f64) -> u64 {
+        let counts: Vec<u64> = self.steps.iter().map(|step| step.load(Relaxed)).collect();
+        let wanted = (counts.iter().sum::<u64>() as f64 * share).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        let step = counts.iter().position(|count| {
+            seen += count;
+            seen >= wanted
+        });
+        let longest_us = self.longest_us.load(Relaxed);
+        step.map_or(0, |step| end_of(step).min(longest_us))
+    }
+
+    fn to_json(&self) -> Value {
+        let spans: u64 = self.steps.iter().map(|step| step.load(Relaxed)).sum();
+        json!({
+            "spans": spans,
+            "p50": self.quantile_us(0.5),
+            "p99": self.quantile_us(0.99),
+            "p999": self.quantile_us(0.999),
+            "max": self.longest_us.load(Relaxed),
+        })
+    }
+}
+
+/// The step that a number of microseconds belongs to: it tells the highest bit and the two below.
+fn step_of(us: u64) -> usize {
+    match us.checked_ilog2() {
+        None | Some(0 | 1) => us as usize,
+        Some(bit) => (4 * (bit as usize - 1)) + ((us >> (bit - 2)) & 3) as usize,
+    }
+}
+
+/// The greatest number of microseconds that belongs to a step.
+fn end_of(step: usize) -> u64 {
+    match (step / 4, step as u64 % 4) {
+        (0, us) => us,
+        (doubling, quarter) => ((4 + quarter + 1) << (doubling - 1)) - 1,
+    }
+}
+
 /// A shard's part.
 #[derive(Default, Debug)]
 pub struct ShardMetrics {
@@ -60,6 +124,8 @@ pub struct ShardMetrics {
     pub memory_bytes: Gauge,
     /// Updates of rows.
     pub updates: Counter,
+    /// How long batches waited for anything but other batches.
+    pub pauses_us: Histogram,
 }
 
 /// A summary's part.
@@ -80,6 +146,8 @@ macro_rules! metrics {
             $(#[doc = $gauge_doc] pub $gauge: Gauge,)*
             /// Events and messages refused, by reason.
             pub refused: Vec<(&'static str, Counter)>,
+            /// How long the sequencer did other things than to receive, while there was more.
+            pub receiving_pauses_us: Histogram,
             /// By shard.
             pub shards: Vec<ShardMetrics>,
             /// By summary.
@@ -156,12 +224,14 @@ impl Metrics {
         all.insert("refused".into(), refused.map(|(n, c)| (*n, c.get())).collect());
         let unknown = self.unknown_fields.lock().map(|names| json!(*names));
         all.insert("unknown_fields".into(), unknown.unwrap_or(Value::Null));
+        all.insert("receiving_pauses_us".into(), self.receiving_pauses_us.to_json());
         let shards = self.shards.iter().map(|s| {
             json!({
                 "queue_depth": s.queue_depth.get(),
                 "rows": s.rows.get(),
                 "memory_bytes": s.memory_bytes.get(),
                 "updates": s.updates.get(),
+                "pauses_us": s.pauses_us.to_json(),
             })
         });
         all.insert("shards".into(), shards.collect());
@@ -170,5 +240,39 @@ impl Metrics {
         });
         all.insert("summaries".into(), Value::Object(summaries.collect()));
         Value::Object(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_span_is_in_its_step() {
+        let mut last = 0;
+        for us in
+            (0..5_000).chain((13..40).flat_map(|bit| [(1 << bit) - 1, 1 << bit, (1 << bit) + 1]))
+        {
+            let step = step_of(us);
+            assert!(step == last || step == last + 1 || us > 5_000, "{us}: {step} after {last}");
+            assert!(us <= end_of(step) && end_of(step) <= us + us / 4, "{us}: {step}");
+            assert_eq!(step_of(end_of(step)), step);
+            last = step;
+        }
+    }
+
+    #[test]
+    fn quantiles_are_those_of_the_steps() {
+        let histogram = Histogram::default();
+        assert_eq!(histogram.quantile_us(0.5), 0);
+        (1..=1000).for_each(|us| histogram.record(Duration::from_micros(us)));
+        histogram.record(Duration::from_secs(100_000));
+        assert!((500..=639).contains(&histogram.quantile_us(0.5)));
+        assert!((990..=1279).contains(&histogram.quantile_us(0.99)));
+        let longest_us = histogram.longest_us.load(Relaxed);
+        assert_eq!(
+            (histogram.quantile_us(1.0), longest_us),
+            (end_of(127).min(longest_us), 100_000_000_000)
+        );
     }
 }

@@ -61,6 +61,7 @@ pub struct Server {
     stop_publisher: Arc<AtomicBool>,
     sequencer: JoinHandle<Result<(), String>>,
     shards: Vec<JoinHandle<()>>,
+    sweeper: JoinHandle<()>,
     writer: JoinHandle<()>,
     answers: JoinHandle<()>,
     publisher: JoinHandle<()>,
@@ -149,6 +150,8 @@ impl Server {
         let writer = spawn("store", move || {
             writer.run(&orders_in, &pieces_in, &results_out, || notify.wake());
         })?;
+        let (done_out, done_in) = bounded(limits::SWEEP_QUEUE);
+        let sweeper = spawn("sweeper", move || shard::sweeper::run(&done_in))?;
         let mut shards = Vec::with_capacity(config.shards);
         let mut doors = Vec::with_capacity(config.shards);
         for shard in 0..config.shards {
@@ -166,12 +169,14 @@ impl Server {
                 commands_in: channels.commands[shard].1.clone(),
                 asks_in: channels.asks[shard].1.clone(),
                 pieces_out: channels.pieces.0.clone(),
+                done_out: done_out.clone(),
             };
             let metrics = Arc::clone(&metrics);
             shards.push(spawn(&format!("shard-{shard}"), move || {
                 shard::run::run(&worker, &ends, &metrics.shards[shard]);
             })?);
         }
+        drop(done_out);
         // Each end is where it is used, so that a shard that fails is noticed by who sends to it.
         let commands_out: Vec<_> = channels.commands.into_iter().map(|(out, _)| out).collect();
         warm::load_newest_days(
@@ -288,6 +293,7 @@ impl Server {
             stop_publisher,
             sequencer,
             shards,
+            sweeper,
             writer,
             answers,
             publisher,
@@ -354,6 +360,7 @@ impl Server {
         for shard in self.shards {
             shard.join().map_err(|_| failed("shard"))?;
         }
+        self.sweeper.join().map_err(|_| failed("sweeper"))?;
         self.writer.join().map_err(|_| failed("store"))?;
         outcome.map_err(ServerError)
     }

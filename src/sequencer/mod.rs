@@ -115,6 +115,9 @@ pub struct Sequencer {
     splitter: Splitter,
     open: Work,
     opened: Stopwatch,
+    /// Since when it has not received although there was more, and how long it was blocked until
+    /// then.
+    paused: Option<(Stopwatch, u64)>,
     /// Batches that shards may still be working on; done ones are used again.
     sent: VecDeque<Arc<Work>>,
     next_sequence: u64,
@@ -137,6 +140,7 @@ impl Sequencer {
             splitter: Splitter::new(&schema),
             open: Work::new(Batch::new(&schema), parts.commands_out.len()),
             opened: Stopwatch::start(),
+            paused: None,
             sent: VecDeque::new(),
             next_sequence: position.sequence,
             asks: Vec::new(),
@@ -178,10 +182,19 @@ impl Sequencer {
             self.obey(request);
         }
         self.take_results();
+        let pause = self.paused.take();
         let mut received = false;
         if !self.is_over_memory() {
+            let pause = pause.map(|(since, blocked_us)| {
+                let blocked_us = self.parts.metrics.blocked_us.get() - blocked_us;
+                since.elapsed().saturating_sub(Duration::from_micros(blocked_us))
+            });
             for socket in 0..self.parts.receiver.len() {
                 received |= self.receive_burst(socket);
+            }
+            if received {
+                pause.inspect(|pause| self.parts.metrics.receiving_pauses_us.record(*pause));
+                self.paused = Some((Stopwatch::start(), self.parts.metrics.blocked_us.get()));
             }
         }
         if !self.open.batch.is_empty() && self.has_lingered() {
@@ -313,8 +326,9 @@ impl Sequencer {
         }
         let next = self.spare_work();
         let work = Arc::new(std::mem::replace(&mut self.open, next));
+        let now = Stopwatch::start();
         for shard in 0..self.parts.commands_out.len() {
-            self.send(shard, Command::Work(Arc::clone(&work)));
+            self.send(shard, Command::Work(Arc::clone(&work), now));
         }
         self.sent.push_back(work);
         self.parts.watermark.send(self.next_sequence);

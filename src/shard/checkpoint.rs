@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::sorted::Sorted;
 use super::table::Table;
 use super::worker::TableId;
 use crate::key;
@@ -58,10 +59,8 @@ struct TableCut {
     id: TableId,
     generation: u64,
     detached: Option<Arc<Table>>,
-    rows: Vec<u32>,
+    rows: Sorted,
     epoch: u16,
-    sorted: bool,
-    next: usize,
     ahead: HashMap<u32, Vec<u8>>,
 }
 
@@ -80,27 +79,31 @@ impl CheckpointJob {
         Self { number, cuts: Vec::new(), places: HashMap::new(), at: 0 }
     }
 
-    /// Adds a live table: its changed rows, and the epoch in which they changed.
-    pub fn add_live(&mut self, id: TableId, rows: Vec<u32>, epoch: u16) {
-        self.add(id, self.number, None, rows, epoch);
+    /// Adds what has changed of a live table.
+    pub fn add_live(&mut self, id: TableId, table: &mut Table) {
+        let (rows, epoch) = table.take_dirty();
+        let rows = Sorted::new(table, rows);
+        self.cuts.push(TableCut {
+            id,
+            generation: self.number,
+            detached: None,
+            rows,
+            epoch,
+            ahead: HashMap::new(),
+        });
     }
 
     /// Adds a detached table.
     pub fn add_detached(&mut self, id: TableId, generation: u64, table: Arc<Table>) {
-        let rows = table.dirty().to_vec();
-        self.add(id, generation, Some(table), rows, 0);
-    }
-
-    fn add(
-        &mut self,
-        id: TableId,
-        generation: u64,
-        detached: Option<Arc<Table>>,
-        rows: Vec<u32>,
-        epoch: u16,
-    ) {
-        let (sorted, next, ahead) = (false, 0, HashMap::new());
-        self.cuts.push(TableCut { id, generation, detached, rows, epoch, sorted, next, ahead });
+        let rows = Sorted::new(&table, table.dirty().to_vec());
+        self.cuts.push(TableCut {
+            id,
+            generation,
+            detached: Some(table),
+            rows,
+            epoch: 0,
+            ahead: HashMap::new(),
+        });
     }
 
     /// Puts the tables in the order of the store. `number` gives a summary's permanent number.
@@ -137,8 +140,7 @@ impl CheckpointJob {
     ) -> bool {
         let mut turns = limits::SCAN_SLICE_ROWS;
         while let Some(cut) = self.cuts.get_mut(self.at) {
-            let finished = cut.next >= cut.rows.len();
-            if finished {
+            if cut.rows.is_empty() {
                 self.at += 1;
                 continue;
             }
@@ -146,49 +148,83 @@ impl CheckpointJob {
             if full || turns == 0 || !piece.rows.is_empty() && piece.generation != cut.generation {
                 return false;
             }
-            turns -= 1;
             piece.generation = cut.generation;
             let prefix = key::prefix(number(cut.id.summary), cut.id.day);
-            match &cut.detached {
+            let used = match &cut.detached {
                 Some(table) => {
                     let table = Arc::clone(table);
-                    cut.write_next(&table, &prefix, piece);
+                    cut.go_on(&table, &prefix, piece).0
                 }
                 None => {
                     // A live table leaves only before a barrier or by a later one.
                     let Some(table) = live.get_mut(&cut.id) else {
                         unreachable!("{:?} is read and gone", cut.id)
                     };
-                    if let Some(row) = cut.write_next(table, &prefix, piece) {
+                    let (used, written) = cut.go_on(table, &prefix, piece);
+                    if let Some(row) = written {
                         table.clean(row);
                     }
+                    used
                 }
-            }
+            };
+            turns = turns.saturating_sub(used);
         }
         true
     }
 
-    /// The checkpoint could not be stored: what was read of live tables has still to be.
-    pub fn undo(self, live: &mut HashMap<TableId, Table>) {
-        for cut in self.cuts.into_iter().filter(|c| c.detached.is_none()) {
-            if let Some(table) = live.get_mut(&cut.id) {
-                for row in cut.rows {
-                    table.touch(row);
-                }
+    /// The checkpoint could not be stored: the rows of live tables that have still to be.
+    pub fn into_unstored(self) -> Unstored {
+        let live = self.cuts.into_iter().filter(|cut| cut.detached.is_none());
+        Unstored { tables: live.map(|cut| (cut.id, cut.rows.into_rows())).collect() }
+    }
+}
+
+/// Rows that a checkpoint was to store and did not.
+#[derive(Default)]
+pub struct Unstored {
+    tables: Vec<(TableId, Vec<u32>)>,
+}
+
+impl Unstored {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
+    /// Takes more of them.
+    pub fn add(&mut self, more: Self) {
+        self.tables.extend(more.tables);
+    }
+
+    /// Notes of so many rows that they have still to be stored. Returns whether nothing is left.
+    pub fn note(&mut self, live: &mut HashMap<TableId, Table>, mut rows: usize) -> bool {
+        while let Some((id, waiting)) = self.tables.last_mut() {
+            let table = live.get_mut(id);
+            let rest = waiting.len().saturating_sub(rows);
+            rows -= waiting.len() - rest;
+            // A table that is gone was detached whole, or forgotten.
+            if let Some(table) = table {
+                waiting.drain(rest..).for_each(|row| _ = table.touch(row));
             }
+            waiting.truncate(rest);
+            if rest > 0 {
+                return false;
+            }
+            self.tables.pop();
         }
+        true
     }
 }
 
 impl TableCut {
-    /// Writes the next row. Gives it where it was written as it is now.
-    fn write_next(&mut self, table: &Table, prefix: &[u8], piece: &mut Piece) -> Option<u32> {
-        if !self.sorted {
-            sort_by_key(table, &mut self.rows);
-            self.sorted = true;
+    /// Sorts rows, or writes the next one, which is not yet done with. Gives how many rows it
+    /// looked at, and the row where it was written as it is now.
+    fn go_on(&mut self, table: &Table, prefix: &[u8], piece: &mut Piece) -> (usize, Option<u32>) {
+        let sorted = self.rows.sort_part(table);
+        if sorted > 0 {
+            return (sorted, None);
         }
-        let row = self.rows[self.next];
-        self.next += 1;
+        let Some(row) = self.rows.take(table) else { return (0, None) };
         let start = piece.bytes.len();
         piece.bytes.extend_from_slice(prefix);
         piece.bytes.extend_from_slice(table.key(row));
@@ -200,26 +236,6 @@ impl TableCut {
         }
         let lengths = ((key_end - start) as u32, (piece.bytes.len() - key_end) as u32);
         piece.rows.push((lengths.0, lengths.1, table.partial));
-        ahead.is_none().then_some(row)
+        (1, ahead.is_none().then_some(row))
     }
-}
-
-/// Sorts rows by their keys. Most are told apart by sixteen bytes behind what all share.
-fn sort_by_key(table: &Table, rows: &mut [u32]) {
-    let Some(&first) = rows.first() else { return };
-    let shared = rows.iter().fold(table.key(first), |shared, &row| {
-        let same = shared.iter().zip(table.key(row)).take_while(|(a, b)| a == b).count();
-        &shared[..same]
-    });
-    let shared = shared.len();
-    let head = |row: u32| {
-        let rest = &table.key(row)[shared..];
-        let mut head = [0; 16];
-        let length = rest.len().min(16);
-        head[..length].copy_from_slice(&rest[..length]);
-        u128::from_be_bytes(head)
-    };
-    let mut heads: Vec<(u128, u32)> = rows.iter().map(|&row| (head(row), row)).collect();
-    heads.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| table.key(a.1).cmp(table.key(b.1))));
-    rows.iter_mut().zip(heads).for_each(|(row, (_, sorted))| *row = sorted);
 }

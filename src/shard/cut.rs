@@ -91,6 +91,11 @@ impl Scan {
         }
     }
 
+    /// Whether it reads a live table.
+    fn is_reading(&self, id: TableId) -> bool {
+        self.parts.iter().any(|part| part.id == id && part.detached.is_none())
+    }
+
     /// Reads a row ahead of its turn, before it changes.
     fn read_ahead(&mut self, id: TableId, table: &Table, row: u32) {
         for part in self.parts.iter_mut().filter(|p| p.id == id && p.detached.is_none()) {
@@ -116,7 +121,7 @@ impl Scan {
 /// Whoever reads the table that is about to change.
 pub struct Watchers<'a> {
     id: TableId,
-    scans: &'a mut [Scan],
+    scans: Vec<&'a mut Scan>,
     checkpoint: Option<&'a mut CheckpointJob>,
 }
 
@@ -124,9 +129,10 @@ impl<'a> Watchers<'a> {
     /// The readers of one live table.
     pub fn new(
         id: TableId,
-        scans: &'a mut [Scan],
+        scans: impl IntoIterator<Item = &'a mut Scan>,
         checkpoint: Option<&'a mut CheckpointJob>,
     ) -> Self {
+        let scans = scans.into_iter().filter(|scan| scan.is_reading(id)).collect();
         let checkpoint = checkpoint.filter(|job| job.is_reading(id));
         Self { id, scans, checkpoint }
     }
@@ -141,7 +147,7 @@ impl<'a> Watchers<'a> {
         if let Some(job) = &mut self.checkpoint {
             job.save_ahead(self.id, table, row);
         }
-        for scan in self.scans.iter_mut() {
+        for scan in &mut self.scans {
             scan.read_ahead(self.id, table, row);
         }
     }

@@ -3,8 +3,9 @@
 //!
 //! [`table`] holds the rows of one summary and day ([`rows`], [`keys`]); [`update`] applies a
 //! batch's entries to it, in stages that fetch memory ahead; [`question`] is what is asked; [`cut`]
-//! reads a table as of one moment while it
-//! goes on changing, for questions and checkpoints; [`worker`] is the thread.
+//! reads a table as of one moment while it goes on changing, for questions and checkpoints
+//! ([`checkpoint`], [`sorted`]); [`worker`] is the shard, [`run`] its thread, and [`sweeper`] frees
+//! what it has done with.
 
 pub mod arena;
 pub mod checkpoint;
@@ -13,6 +14,8 @@ pub mod keys;
 pub mod question;
 pub mod rows;
 pub mod run;
+pub mod sorted;
+pub mod sweeper;
 pub mod table;
 pub mod update;
 pub mod worker;

@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Select, Sender, TryRecvError, TrySendError};
 
 use super::checkpoint::Piece;
 use super::question::{Asked, Lookup};
+use super::sweeper::Done;
 use super::worker::{Command, Worker};
 use crate::metrics::ShardMetrics;
 use crate::row::Groups;
@@ -42,12 +43,14 @@ pub struct Ends {
     pub asks_in: Receiver<Asked>,
     /// To the store's writer.
     pub pieces_out: Sender<Piece>,
+    /// To whoever frees tables.
+    pub done_out: Sender<Done>,
 }
 
 /// Turns a shard until `commands_in` is closed and everything that was begun is finished. It
 /// waits for nobody: a piece for which the store has no room yet holds up the checkpoint alone.
 pub fn run(worker: &Mutex<Worker>, ends: &Ends, metrics: &ShardMetrics) {
-    let Ends { commands_in, asks_in, pieces_out } = ends;
+    let Ends { commands_in, asks_in, pieces_out, done_out } = ends;
     let mut for_store: Option<Piece> = None;
     let (mut has_commands, mut has_asks) = (true, true);
     loop {
@@ -70,11 +73,13 @@ pub fn run(worker: &Mutex<Worker>, ends: &Ends, metrics: &ShardMetrics) {
             Err(TryRecvError::Disconnected) => has_commands = false,
         }
         metrics.queue_depth.set(commands_in.len() as i64);
-        shard.read_questions();
-        is_idle &= !shard.is_scanning();
+        is_idle &= !shard.read_question();
+        is_idle &= shard.note_unstored();
         if for_store.is_none() {
             for_store = shard.read_checkpoint();
+            is_idle &= for_store.is_some() || !shard.is_writing();
         }
+        let has_done = !hand_on(&mut shard.done, done_out);
         let has_room = shard.room_for_questions() > 0;
         drop(shard);
         if let Some(piece) = for_store.take() {
@@ -95,11 +100,30 @@ pub fn run(worker: &Mutex<Worker>, ends: &Ends, metrics: &ShardMetrics) {
         if has_asks && has_room {
             select.recv(asks_in);
         }
+        if has_done {
+            select.send(done_out);
+        }
         if for_store.is_some() {
             select.send(pieces_out);
         } else if !has_commands {
             return;
         }
         select.ready();
+    }
+}
+
+/// Hands tables on to be freed. Returns whether none are left.
+fn hand_on(done: &mut Done, done_out: &Sender<Done>) -> bool {
+    if done.is_empty() {
+        return true;
+    }
+    match done_out.try_send(std::mem::take(done)) {
+        Ok(()) => true,
+        Err(TrySendError::Full(kept)) => {
+            *done = kept;
+            false
+        }
+        // The sweeper outlives the shards; if it is gone the process is ending.
+        Err(TrySendError::Disconnected(_)) => true,
     }
 }

@@ -2,7 +2,9 @@
 //! numbers over growing storage. Rows are never removed one by one.
 //!
 //! A slot is one word: row number + 1 in the upper half, 32 bits of the key's hash in the
-//! lower; 0 is empty. The table doubles from the slots alone, without touching a row.
+//! lower; 0 is empty. The slots grow without touching a row, and not all at once: a large table
+//! takes its rows over a part with each batch, and as long as it does both generations of slots are
+//! looked into.
 
 use std::sync::Arc;
 
@@ -24,6 +26,12 @@ const EPOCH_SHIFT: u32 = 48;
 /// No row.
 pub const NONE: u32 = u32::MAX;
 
+/// Slots of a table that are taken over at once; of a larger one, this many for each row that room
+/// is made for. Much less would do: as many slots as there are, at least, come before the next
+/// growth.
+const SLOTS_AT_ONCE: usize = 1 << 12;
+const SLOTS_PER_ROW: usize = 16;
+
 /// Rows of one summary and day.
 pub struct Table {
     /// Where states lie.
@@ -37,7 +45,13 @@ pub struct Table {
     /// Heap bytes of sketches, fractions and texts.
     pub(super) heap_bytes: usize,
     keys: Keys,
+    /// Bytes that all keys begin with.
+    shared_key_bytes: usize,
     slots: Vec<u64>,
+    /// The slots before the last growth, all of them as they were, and how many have been taken
+    /// over.
+    old_slots: Vec<u64>,
+    taken_over: usize,
     dirty: Vec<u32>,
     epoch: u16,
 }
@@ -61,7 +75,10 @@ impl Table {
             last_batch: 0,
             heap_bytes: 0,
             keys: Keys::default(),
+            shared_key_bytes: 0,
             slots: vec![0; 16],
+            old_slots: Vec::new(),
+            taken_over: 0,
             dirty: Vec::new(),
             epoch: 1,
         }
@@ -79,13 +96,19 @@ impl Table {
 
     /// Bytes of memory that it takes.
     pub fn bytes(&self) -> usize {
-        let index = self.slots.capacity() * 8 + self.dirty.capacity() * 4;
+        let slots = self.slots.capacity() + self.old_slots.capacity();
+        let index = slots * 8 + self.dirty.capacity() * 4;
         self.rows.bytes() + self.keys.bytes() + index + self.heap_bytes
     }
 
     /// A row's key.
     pub fn key(&self, row: u32) -> &[u8] {
         self.keys.get(self.rows.words(row))
+    }
+
+    /// How many bytes all keys begin with.
+    pub fn shared_key_bytes(&self) -> usize {
+        self.shared_key_bytes
     }
 
     /// A row.
@@ -99,66 +122,68 @@ impl Table {
     }
 
     /// Makes room for `more` rows, so that no insert of theirs has to.
+    #[inline]
     pub fn reserve(&mut self, more: usize) {
+        if !self.old_slots.is_empty() {
+            self.take_over(more.saturating_mul(SLOTS_PER_ROW));
+        }
         // At most three quarters full.
         let needed = (self.rows.len() as usize + more) * 4 / 3;
-        if needed < self.slots.len() {
-            return;
+        if needed >= self.slots.len() {
+            self.grow(needed);
         }
-        let mut slots = vec![0; needed.next_power_of_two() * 2];
-        let mask = slots.len() - 1;
-        for &slot in self.slots.iter().filter(|&&s| s != 0) {
-            let mut at = slot as u32 as usize & mask;
-            while slots[at] != 0 {
-                at = (at + 1) & mask;
-            }
-            slots[at] = slot;
+    }
+
+    #[cold]
+    fn grow(&mut self, needed: usize) {
+        self.take_over(usize::MAX);
+        let slots = vec![0; needed.next_power_of_two() * 2];
+        self.old_slots = std::mem::replace(&mut self.slots, slots);
+        self.take_over(SLOTS_AT_ONCE);
+    }
+
+    /// Takes over so many more of the old slots.
+    fn take_over(&mut self, more: usize) {
+        let end = self.old_slots.len().min(self.taken_over.saturating_add(more));
+        for &slot in self.old_slots[self.taken_over..end].iter().filter(|&&slot| slot != 0) {
+            put(&mut self.slots, slot);
         }
-        self.slots = slots;
+        self.taken_over = end;
+        if end == self.old_slots.len() {
+            (self.old_slots, self.taken_over) = (Vec::new(), 0);
+        }
     }
 
     /// Starts to fetch the slot where a key would be.
     #[inline]
     pub fn fetch_slot(&self, hash: u32) {
         prefetch(&self.slots[hash as usize & (self.slots.len() - 1)]);
+        if !self.old_slots.is_empty() {
+            prefetch(&self.old_slots[hash as usize & (self.old_slots.len() - 1)]);
+        }
     }
 
     /// The first row whose key may have this hash, or [`NONE`]; starts to fetch it.
     #[inline]
     pub fn candidate(&self, hash: u32) -> u32 {
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            match self.slots[at] {
-                0 => return NONE,
-                slot if slot as u32 == hash => {
-                    let row = (slot >> 32) as u32 - 1;
-                    self.rows.prefetch(row);
-                    return row;
-                }
-                _ => at = (at + 1) & mask,
-            }
+        let row = self.rows_of(hash).next().unwrap_or(NONE);
+        if row != NONE {
+            self.rows.prefetch(row);
         }
+        row
     }
 
     /// The row of a key.
     #[inline]
     pub fn find(&self, hash: u32, key: SoughtKey<'_>) -> Option<u32> {
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        loop {
-            match self.slots[at] {
-                0 => return None,
-                slot if slot as u32 == hash => {
-                    let row = (slot >> 32) as u32 - 1;
-                    if self.has_key(row, key) {
-                        return Some(row);
-                    }
-                }
-                _ => {}
-            }
-            at = (at + 1) & mask;
-        }
+        self.rows_of(hash).find(|&row| self.has_key(row, key))
+    }
+
+    /// The rows whose keys have this hash; while old slots are taken over, some of them twice.
+    #[inline]
+    fn rows_of(&self, hash: u32) -> impl Iterator<Item = u32> {
+        let old = (!self.old_slots.is_empty()).then(|| Probe::new(&self.old_slots, hash));
+        Probe::new(&self.slots, hash).chain(old.into_iter().flatten())
     }
 
     /// Whether a row has a key; the hash decides nothing.
@@ -174,12 +199,7 @@ impl Table {
     pub fn insert(&mut self, hash: u32, key: SoughtKey<'_>) -> u32 {
         let row = self.rows.len();
         assert!(row < NONE - 1, "a table of 2^32 rows");
-        let mask = self.slots.len() - 1;
-        let mut at = hash as usize & mask;
-        while self.slots[at] != 0 {
-            at = (at + 1) & mask;
-        }
-        self.slots[at] = u64::from(row + 1) << 32 | u64::from(hash);
+        put(&mut self.slots, u64::from(row + 1) << 32 | u64::from(hash));
         let layout = &*self.layout;
         let words = [layout.defined].into_iter().chain(self.keys.push(key));
         self.rows.push(NewRow {
@@ -195,7 +215,18 @@ impl Table {
         if !layout.tops.is_empty() {
             self.heap_bytes += self.rows.tops(row).iter().map(Top::heap_bytes).sum::<usize>();
         }
+        self.note_key(row);
         row
+    }
+
+    /// Notes the key of a new row.
+    fn note_key(&mut self, row: u32) {
+        let key = self.key(row);
+        let same = self.key(0).iter().zip(key).take_while(|(a, b)| a == b).count();
+        self.shared_key_bytes = match row {
+            0 => key.len(),
+            _ => self.shared_key_bytes.min(same),
+        };
     }
 
     /// The epoch in which a row was changed last; 0: not since it was stored.
@@ -245,6 +276,50 @@ impl Table {
     }
 }
 
+/// Puts a slot where it belongs.
+#[inline]
+fn put(slots: &mut [u64], slot: u64) {
+    let mask = slots.len() - 1;
+    let mut at = slot as u32 as usize & mask;
+    while slots[at] != 0 {
+        at = (at + 1) & mask;
+    }
+    slots[at] = slot;
+}
+
+/// The rows that some slots have for a hash.
+struct Probe<'a> {
+    slots: &'a [u64],
+    hash: u32,
+    at: usize,
+}
+
+impl<'a> Probe<'a> {
+    #[inline]
+    fn new(slots: &'a [u64], hash: u32) -> Self {
+        Self { slots, hash, at: hash as usize & (slots.len() - 1) }
+    }
+}
+
+impl Iterator for Probe<'_> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        let mask = self.slots.len() - 1;
+        loop {
+            let slot = self.slots[self.at];
+            if slot == 0 {
+                return None;
+            }
+            self.at = (self.at + 1) & mask;
+            if slot as u32 == self.hash {
+                return Some((slot >> 32) as u32 - 1);
+            }
+        }
+    }
+}
+
 /// A mark word with another epoch.
 #[inline]
 fn with_epoch(mark: u64, epoch: u16) -> u64 {
@@ -252,11 +327,12 @@ fn with_epoch(mark: u64, epoch: u16) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn table() -> Table {
+    /// A table of counts by texts of any bytes.
+    pub(in crate::shard) fn table() -> Table {
         let text = r#"
             event = { time = { field = "t", format = "unix_s" } }
             field = [{ name = "a" }]
@@ -287,6 +363,39 @@ mod tests {
         assert_eq!(table.find(0, SoughtKey::new(&keys[0][..3])), None);
         assert_eq!(table.key(2999), keys[2999]);
         assert!(table.bytes() > 3000 * 24);
+    }
+
+    #[test]
+    fn every_row_is_found_while_slots_are_taken_over() {
+        let mut table = table();
+        // Many of the hashes collide, and many keys have the same hash.
+        let hash = |at: u32| at.wrapping_mul(2_654_435_761) >> 12 & 0x3ffff;
+        let key = |at: u32| at.to_be_bytes();
+        let (mut while_both, mut growths) = (0, 0);
+        for at in 0..200_000 {
+            let slots = table.slots.len();
+            table.reserve(1);
+            growths += usize::from(table.slots.len() > slots);
+            assert_eq!(table.find(hash(at), SoughtKey::new(&key(at))), None);
+            assert_eq!(table.insert(hash(at), SoughtKey::new(&key(at))), at);
+            if !table.old_slots.is_empty() {
+                while_both += 1;
+                for old in [at, at / 2, at.wrapping_mul(7_919) % (at + 1)] {
+                    let candidate = table.candidate(hash(old));
+                    assert_eq!(hash(candidate), hash(old));
+                    assert_eq!(table.find(hash(old), SoughtKey::new(&key(old))), Some(old));
+                }
+            }
+        }
+        assert!(growths > 5 && while_both > 10_000, "{growths} growths, {while_both} between");
+        // Room for many at once.
+        table.reserve(1 << 20);
+        table.reserve(1 << 22);
+        for at in 0..200_000 {
+            assert_eq!(table.find(hash(at), SoughtKey::new(&key(at))), Some(at));
+        }
+        table.reserve(1 << 20);
+        assert!(table.old_slots.is_empty());
     }
 
     #[test]

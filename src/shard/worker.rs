@@ -2,17 +2,19 @@
 //! read (questions, a checkpoint), one slice at a time. It has no thread of its own: [`super::run`]
 //! turns it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::checkpoint::{CheckpointJob, CheckpointOrder, Piece, TableReport};
+use super::checkpoint::{CheckpointJob, CheckpointOrder, Piece, TableReport, Unstored};
 use super::cut::{Part, Scan, Watchers};
 use super::keys::SoughtKey;
 use super::question::{Asked, Lookup, LookupAnswers, Lookups, ShardQuestion};
+use super::sweeper::Done;
 use super::table::Table;
 use super::update;
+use crate::clock::Stopwatch;
 use crate::limits;
 use crate::metrics::Metrics;
 use crate::partition::{Plan, Work};
@@ -30,8 +32,8 @@ pub struct TableId {
 
 /// What the sequencer sends to a shard; the order of commands is the order of events.
 pub enum Command {
-    /// A batch.
-    Work(Arc<Work>),
+    /// A batch, and since when it is on its way.
+    Work(Arc<Work>, Stopwatch),
     /// A question that sees everything sent before it.
     Ask(Asked),
     /// Rows of a day that is loaded whole, before any event of it.
@@ -79,12 +81,18 @@ pub struct Worker {
     metrics: Arc<Metrics>,
     tables: HashMap<TableId, Table>,
     detached: Vec<Detached>,
-    scans: Vec<Scan>,
+    scans: VecDeque<Scan>,
     /// Look-ups that want events which are still to come.
     early: Vec<Arc<Lookups>>,
     checkpoint: Option<CheckpointJob>,
     unconfirmed: Option<CheckpointJob>,
+    /// Of checkpoints that failed.
+    unstored: Unstored,
+    /// Tables that it has done with, for whoever frees them: that takes long.
+    pub done: Done,
     freed: u64,
+    /// Since when no batch is at work.
+    idle_since: Stopwatch,
     batches: u64,
     /// Bytes of all tables, live and detached.
     bytes: i64,
@@ -110,11 +118,14 @@ impl Worker {
             metrics,
             tables: HashMap::new(),
             detached: Vec::new(),
-            scans: Vec::new(),
+            scans: VecDeque::new(),
             early: Vec::new(),
             checkpoint: None,
             unconfirmed: None,
+            unstored: Unstored::default(),
+            done: Done::new(),
             freed: 0,
+            idle_since: Stopwatch::start(),
             batches: 0,
             bytes: 0,
             sequence,
@@ -127,28 +138,33 @@ impl Worker {
         limits::SCANS_AT_ONCE.saturating_sub(self.scans.len())
     }
 
-    /// Whether questions are being read.
-    pub fn is_scanning(&self) -> bool {
-        !self.scans.is_empty()
+    /// Whether it has something to read for a checkpoint.
+    pub fn is_writing(&self) -> bool {
+        self.checkpoint.is_some()
     }
 
     /// Obeys a command.
     pub fn obey(&mut self, command: Command) {
         match command {
-            Command::Work(work) => self.work(&work),
+            Command::Work(work, sent) => {
+                let waited = sent.elapsed().min(self.idle_since.elapsed());
+                self.metrics.shards[self.shard].pauses_us.record(waited);
+                self.work(&work);
+                self.idle_since = Stopwatch::start();
+            }
             Command::Ask(asked) => self.ask(asked),
             Command::Load(id, rows) => self.load(id, rows),
             Command::Loaded(reply) => _ = reply.send(()),
             Command::Checkpoint(order) => self.start_checkpoint(&order),
             Command::Committed(number) => {
                 self.unconfirmed = None;
-                self.detached.retain(|d| d.number > number);
+                self.drop_detached(|d| d.number <= number);
                 self.freed = number;
                 self.measure();
             }
             Command::Failed(_) => {
                 if let Some(job) = self.unconfirmed.take() {
-                    job.undo(&mut self.tables);
+                    self.unstored.add(job.into_unstored());
                 }
             }
             Command::Forget(summary, before) => self.forget(summary, before),
@@ -213,9 +229,15 @@ impl Worker {
             // Who reads it already reads all of it.
             let table = Arc::new(table);
             self.scans.iter_mut().for_each(|scan| scan.follow(id, &table));
+            self.done.push(table);
         }
-        self.detached.retain(|d| !gone(&d.id));
+        self.drop_detached(|d| gone(&d.id));
         self.measure();
+    }
+
+    fn drop_detached(&mut self, is_done: impl Fn(&Detached) -> bool) {
+        let done = self.detached.extract_if(.., |detached| is_done(detached));
+        self.done.extend(done.map(|detached| detached.table));
     }
 
     /// Counts the memory of all tables anew. Between two such counts [`Worker::work`] adds what
@@ -304,11 +326,13 @@ impl Worker {
         let live = live.map(|(id, t)| Part::new(*id, None, t.len()));
         let detached = detached.map(|d| Part::new(d.id, Some(Arc::clone(&d.table)), d.table.len()));
         let parts = live.chain(detached).collect();
-        self.scans.push(Scan::new(Arc::clone(question), parts, self.shard, self.sequence));
+        self.scans.push_back(Scan::new(Arc::clone(question), parts, self.shard, self.sequence));
     }
 
     /// The barrier: what was changed before it belongs to the checkpoint.
     fn start_checkpoint(&mut self, order: &CheckpointOrder) {
+        // Only where the next one begins at once: a slice is noted in each turn.
+        self.unstored.note(&mut self.tables, usize::MAX);
         let mut job = CheckpointJob::new(order.number);
         for detached in &mut self.detached {
             // Still here: the store could not take it. It is written again.
@@ -330,26 +354,34 @@ impl Worker {
             self.detached.push(Detached { id, number, generation, table });
         }
         for (id, table) in self.tables.iter_mut().filter(|(_, t)| !t.dirty().is_empty()) {
-            let (rows, epoch) = table.take_dirty();
-            job.add_live(*id, rows, epoch);
+            job.add_live(*id, table);
         }
         job.sort(|summary| self.summary_numbers[summary]);
         self.checkpoint = Some(job);
         self.measure();
     }
 
-    /// Gives every question one slice.
-    pub fn read_questions(&mut self) {
+    /// Gives one question one slice, each in its turn: however many there are, no batch waits for
+    /// more than one of them. Returns whether any are left.
+    pub fn read_question(&mut self) -> bool {
+        let Some(mut scan) = self.scans.pop_front() else { return false };
         let tables = &self.tables;
-        self.scans.iter_mut().for_each(|scan| scan.read_slice(|id| tables.get(&id)));
-        for at in (0..self.scans.len()).rev() {
-            if self.scans[at].is_done() {
-                self.scans.swap_remove(at).finish();
-            }
+        scan.read_slice(|id| tables.get(&id));
+        if scan.is_done() {
+            scan.finish()
+        } else {
+            self.scans.push_back(scan)
         }
+        !self.scans.is_empty()
     }
 
-    /// Gives the checkpoint one slice, if there is one: a piece for the store.
+    /// Notes of a slice of rows, which a checkpoint that failed did not store, that they have still
+    /// to be. Returns whether nothing is left.
+    pub fn note_unstored(&mut self) -> bool {
+        self.unstored.note(&mut self.tables, limits::SCAN_SLICE_ROWS)
+    }
+
+    /// Gives the checkpoint one slice, if there is one: a piece for the store, or none yet.
     pub fn read_checkpoint(&mut self) -> Option<Piece> {
         let mut job = self.checkpoint.take()?;
         let mut piece = self.empty_piece(job.number);
@@ -360,7 +392,7 @@ impl Worker {
         } else {
             self.checkpoint = Some(job);
         }
-        Some(piece)
+        (piece.last.is_some() || !piece.rows.is_empty()).then_some(piece)
     }
 
     fn empty_piece(&self, number: u64) -> Piece {
